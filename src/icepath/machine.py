@@ -402,6 +402,7 @@ class Machine(Protocol[EventT_co]):
 
     def take_outputs(self) -> Sequence[Datagram | Bytes | Command | EventT_co]:
         """Returns what was output since the last call, in causal order."""
+        ...
 
 
 # -- flows ---------------------------------------------------------------------------------------------------
