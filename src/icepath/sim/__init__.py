@@ -1,0 +1,1 @@
+"""The virtual network: hosts, links, NATs and firewalls on virtual time; runs any machine unchanged."""
