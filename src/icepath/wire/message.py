@@ -13,10 +13,10 @@ they begin, so that `verify` needs no second walk. Unknown attributes are kept a
 
 from __future__ import annotations
 
-import hmac
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
+from hmac import compare_digest
 from typing import Final, NewType, TypeVar, final
 
 from icepath.errors import DecodeError, DecodeReason, InvalidArgument
@@ -33,6 +33,8 @@ from icepath.wire.attributes import (
     UnknownAttribute,
     attribute_name,
 )
+from icepath.wire.attributes.forms import from_bytes
+from icepath.wire.attributes.rfc8489 import SHA256_LENGTHS
 from icepath.wire.integrity import Integrity, IntegrityKey
 from icepath.wire.integrity import fingerprint as fingerprint_of
 
@@ -74,21 +76,24 @@ class Method(IntEnum):
 A = TypeVar("A", bound=Attribute)
 
 _MAX_METHOD: Final = 0xFFF
-_MAX_LENGTH: Final = 0xFFFC
 _SHA1_TYPE: Final = MessageIntegrity.TYPE
 _SHA256_TYPE: Final = MessageIntegritySha256.TYPE
 _FINGERPRINT_TYPE: Final = Fingerprint.TYPE
 _SHA1_SIZE: Final = 24
 _SHA256_SIZE: Final = 36
 _FINGERPRINT_SIZE: Final = 8
+# The header's length field holds 0xFFFC at most; what ends a message needs its room.
+_MAX_ATTRIBUTES: Final = 0xFFFC - _SHA256_SIZE - _FINGERPRINT_SIZE
+_SHA1: Final = Integrity.SHA1
 # RFC 3489 §11.2.8: the text under its HMAC is padded to a multiple of 64 bytes.
 _RFC3489_BLOCK: Final = 64
 
-_HEADER: Final = struct.Struct(">HHI")
+_HEADER: Final = struct.Struct(">HHI12s")
 _PAIR: Final = struct.Struct(">HH")
 _FINGERPRINT: Final = struct.Struct(">HHI")
 _SHA1_HEADER: Final = _PAIR.pack(_SHA1_TYPE, 20)
 _SHA256_HEADER: Final = _PAIR.pack(_SHA256_TYPE, 32)
+_CLASS_BITS: Final = (0x000, 0x010, 0x100, 0x110)
 _CLASSES: Final[tuple[MessageClass, ...]] = tuple(MessageClass)
 _PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
@@ -210,13 +215,14 @@ def decode_message(data: bytes) -> Message:
     if size < HEADER_LENGTH:
         raise _not_a_message(data)
     kind: int
-    kind, length, cookie = _HEADER.unpack_from(data)
+    transaction_id: TransactionId
+    kind, length, cookie, transaction_id = _HEADER.unpack_from(data)
     if kind > 0x3FFF or length + HEADER_LENGTH != size or size & 3:
         raise _not_a_message(data)
-    if cookie == MAGIC_COOKIE:
-        transaction_id, decoders = data[8:HEADER_LENGTH], DECODERS
-    else:
-        transaction_id, decoders = data[4:HEADER_LENGTH], RFC3489_DECODERS
+    decoders = DECODERS
+    if cookie != MAGIC_COOKIE:
+        transaction_id = TransactionId(data[4:HEADER_LENGTH])
+        decoders = RFC3489_DECODERS
     attributes: list[Attribute] = []
     unknown: list[UnknownAttribute] = []
     sha1 = sha256 = -1
@@ -233,7 +239,7 @@ def decode_message(data: bytes) -> Message:
             try:
                 attributes.append(decoder(data[start:end], transaction_id))
             except DecodeError as error:
-                raise _located(type_, offset, error) from None
+                raise _bad_attribute(type_, offset, str(error)) from None
         elif type_ in TRAILERS:
             sha1, sha256, has_fingerprint = _decode_trailers(data, offset, attributes)
             break
@@ -243,7 +249,7 @@ def decode_message(data: bytes) -> Message:
     return Message(
         kind & 0xF | kind >> 1 & 0x70 | kind >> 2 & 0xF80,
         _CLASSES[kind >> 7 & 2 | kind >> 4 & 1],
-        TransactionId(transaction_id),
+        transaction_id,
         tuple(attributes),
         tuple(unknown),
         data,
@@ -262,26 +268,25 @@ def verify(
     Raises: DecodeError MISSING_INTEGRITY or INTEGRITY_MISMATCH.
     """
     data = message.data
-    if message.sha256_offset >= 0 and require is not Integrity.SHA1:
-        offset = message.sha256_offset
-        start = offset + 4
-        end = start + (data[offset + 2] << 8 | data[offset + 3])
-        expected = key.sha256(*_covered(message, offset, end))[: end - start]
+    offset = message.sha256_offset
+    if offset >= 0 and require is not Integrity.SHA1:
         integrity = Integrity.SHA256
-        if end - start < shortest:
+        end = offset + 4 + (data[offset + 2] << 8 | data[offset + 3])
+        if end - offset - 4 < shortest:
             raise DecodeError(
                 DecodeReason.INTEGRITY_MISMATCH,
-                f"MESSAGE-INTEGRITY-SHA256 at byte {offset}: truncated to {end - start} bytes, allowed are {shortest}",
+                f"MESSAGE-INTEGRITY-SHA256 at byte {offset}: {end - offset - 4} bytes, expected {shortest} or more",
                 offset=offset,
             )
-    elif message.sha1_offset >= 0 and require is not Integrity.SHA256:
-        offset = message.sha1_offset
-        start, end = offset + 4, offset + _SHA1_SIZE
-        expected = key.sha1(*_covered(message, offset, end))
-        integrity = Integrity.SHA1
+        expected = key.sha256(_covered(message, offset, end))[: end - offset - 4]
     else:
-        raise DecodeError(DecodeReason.MISSING_INTEGRITY, "the message has no integrity of the kind that is required")
-    if not hmac.compare_digest(expected, data[start:end]):
+        integrity = _SHA1
+        offset = message.sha1_offset
+        if offset < 0 or require is Integrity.SHA256:
+            raise DecodeError(DecodeReason.MISSING_INTEGRITY, "the message lacks the integrity that is required")
+        end = offset + _SHA1_SIZE
+        expected = key.sha1(_covered(message, offset, end))
+    if not compare_digest(expected, data[offset + 4 : end]):
         raise DecodeError(
             DecodeReason.INTEGRITY_MISMATCH, f"integrity at byte {offset} is wrong for this key", offset=offset
         )
@@ -309,48 +314,50 @@ def encode_message(
             raise InvalidArgument(f"{attribute_name(type_)} is written by encode_message itself")
         value = attribute.encode(transaction_id)
         length = len(value)
-        parts.append(_PAIR.pack(type_, length))
-        parts.append(value)
-        if length & 3:
-            parts.append(_PADDING[length & 3])
+        parts.append(_PAIR.pack(type_, length) + value + _PADDING[length & 3])
     body = b"".join(parts)
-    kind, tail = _header_parts(method, message_class, transaction_id)
     length = len(body)
-    if length > _MAX_LENGTH - _SHA256_SIZE - _FINGERPRINT_SIZE:
-        raise InvalidArgument(f"attributes of {length} bytes do not fit into one message")
+    if length > _MAX_ATTRIBUTES:
+        raise InvalidArgument(f"attributes of {length} bytes, allowed are {_MAX_ATTRIBUTES}")
+    kind = _message_type(method, message_class)
+    tail = _cookie_and_id(transaction_id)
     if key is not None:
-        if integrity is Integrity.SHA1:
+        if integrity is _SHA1:
             length += _SHA1_SIZE
-            body += _SHA1_HEADER + key.sha1(_PAIR.pack(kind, length), tail, body)
+            body += _SHA1_HEADER + key.sha1(_PAIR.pack(kind, length) + tail + body)
         else:
             length += _SHA256_SIZE
-            body += _SHA256_HEADER + key.sha256(_PAIR.pack(kind, length), tail, body)
+            body += _SHA256_HEADER + key.sha256(_PAIR.pack(kind, length) + tail + body)
     if not fingerprint:
         return _PAIR.pack(kind, length) + tail + body
     message = _PAIR.pack(kind, length + _FINGERPRINT_SIZE) + tail + body
     return message + _FINGERPRINT.pack(_FINGERPRINT_TYPE, 4, fingerprint_of(message))
 
 
-def _header_parts(method: int, message_class: MessageClass, transaction_id: bytes) -> tuple[int, bytes]:
-    """Returns the type, and what follows the length."""
+def _message_type(method: int, message_class: MessageClass) -> int:
+    """Returns the header's type: the class's bits are 4 and 8, the method's fill the rest (RFC 8489 §5)."""
+    if 0 <= method <= 0xF:
+        return method | _CLASS_BITS[message_class]
     if not 0 <= method <= _MAX_METHOD:
         raise InvalidArgument(f"method {method} is not in 0 to {_MAX_METHOD}")
-    kind = method & 0xF | (method & 0x70) << 1 | (method & 0xF80) << 2 | (message_class & 1) << 4
-    kind |= (message_class & 2) << 7
-    if len(transaction_id) == TRANSACTION_ID_LENGTH:
-        return kind, MAGIC_COOKIE_BYTES + transaction_id
-    if len(transaction_id) != RFC3489_TRANSACTION_ID_LENGTH or transaction_id[:4] == MAGIC_COOKIE_BYTES:
-        raise InvalidArgument(f"transaction id of {len(transaction_id)} bytes, allowed are 12, or 16 for RFC 3489")
-    return kind, transaction_id
+    return method & 0xF | (method & 0x70) << 1 | (method & 0xF80) << 2 | _CLASS_BITS[message_class]
 
 
-def _covered(message: Message, offset: int, end: int) -> tuple[bytes, bytes]:
-    """Returns what an integrity at offset..end covers: a header that ends there, and the rest (RFC 8489 §14.5)."""
+def _cookie_and_id(transaction_id: bytes) -> bytes:
+    """Returns the 16 bytes that follow the length."""
+    length = len(transaction_id)
+    if length == TRANSACTION_ID_LENGTH:
+        return MAGIC_COOKIE_BYTES + transaction_id
+    if length == RFC3489_TRANSACTION_ID_LENGTH and transaction_id[:4] != MAGIC_COOKIE_BYTES:
+        return transaction_id
+    raise InvalidArgument(f"transaction id of {length} bytes, allowed are 12, or 16 without the cookie")
+
+
+def _covered(message: Message, offset: int, end: int) -> bytes:
+    """Returns what the integrity at offset..end covers, the header's length ending there (RFC 8489 §14.5)."""
     data = message.data
-    header = data[:2] + (end - HEADER_LENGTH).to_bytes(2, "big")
-    if message.is_rfc3489:
-        return header, data[4:offset] + bytes(-offset % _RFC3489_BLOCK)
-    return header, data[4:offset]
+    covered = data[:2] + (end - HEADER_LENGTH).to_bytes(2, "big") + data[4:offset]
+    return covered + bytes(-offset % _RFC3489_BLOCK) if message.is_rfc3489 else covered
 
 
 def _decode_trailers(data: bytes, offset: int, attributes: list[Attribute]) -> tuple[int, int, bool]:
@@ -368,39 +375,27 @@ def _decode_trailers(data: bytes, offset: int, attributes: list[Attribute]) -> t
         if end > size:
             raise _overrun(type_, length, offset, size)
         if type_ == _FINGERPRINT_TYPE:
-            attributes.append(_decode_fingerprint(data, offset, data[start:end]))
+            if length != 4 or end != size:
+                raise _misplaced_fingerprint(length, offset, size - end)
+            value = from_bytes(data[start:end], "big")
+            if value != fingerprint_of(data[:offset]):
+                raise DecodeError(
+                    DecodeReason.FINGERPRINT_MISMATCH, f"FINGERPRINT at byte {offset} is wrong", offset=offset
+                )
+            attributes.append(Fingerprint(value))
             return sha1, sha256, True
-        try:
-            if type_ == _SHA1_TYPE and sha1 < 0 and sha256 < 0:
-                attributes.append(MessageIntegrity.decode(data[start:end], b""))
-                sha1 = offset
-            elif type_ == _SHA256_TYPE and sha256 < 0:
-                attributes.append(MessageIntegritySha256.decode(data[start:end], b""))
-                sha256 = offset
-        except DecodeError as error:
-            raise _located(type_, offset, error) from None
+        if type_ == _SHA1_TYPE and sha1 < 0 and sha256 < 0:
+            if length != 20:
+                raise _bad_attribute(type_, offset, f"length {length}, expected 20")
+            attributes.append(MessageIntegrity(data[start:end]))
+            sha1 = offset
+        elif type_ == _SHA256_TYPE and sha256 < 0:
+            if length not in SHA256_LENGTHS:
+                raise _bad_attribute(type_, offset, f"length {length}, expected a multiple of 4 from 16 to 32")
+            attributes.append(MessageIntegritySha256(data[start:end]))
+            sha256 = offset
         offset = end + 3 & -4
     return sha1, sha256, False
-
-
-def _decode_fingerprint(data: bytes, offset: int, value: bytes) -> Fingerprint:
-    """Checks a FINGERPRINT: 4 bytes, last, right (RFC 8489 §14.7)."""
-    try:
-        found = Fingerprint.decode(value, b"")
-    except DecodeError as error:
-        raise _located(_FINGERPRINT_TYPE, offset, error) from None
-    after = len(data) - offset - _FINGERPRINT_SIZE
-    if after:
-        raise DecodeError(
-            DecodeReason.BAD_ATTRIBUTE,
-            f"FINGERPRINT at byte {offset}: {after} bytes follow, expected it last",
-            offset=offset,
-        )
-    if found.value != fingerprint_of(data[:offset]):
-        raise DecodeError(
-            DecodeReason.FINGERPRINT_MISMATCH, f"FINGERPRINT at byte {offset} does not fit the message", offset=offset
-        )
-    return found
 
 
 def _not_a_message(data: bytes) -> DecodeError:
@@ -428,6 +423,11 @@ def _overrun(type_: int, length: int, offset: int, size: int) -> DecodeError:
     )
 
 
-def _located(type_: int, offset: int, error: DecodeError) -> DecodeError:
-    """Returns a value's error with the attribute's name and place."""
-    return DecodeError(error.reason, f"{attribute_name(type_)} at byte {offset}: {error}", offset=offset)
+def _misplaced_fingerprint(length: int, offset: int, after: int) -> DecodeError:
+    if length != 4:
+        return _bad_attribute(_FINGERPRINT_TYPE, offset, f"length {length}, expected 4")
+    return _bad_attribute(_FINGERPRINT_TYPE, offset, f"{after} bytes follow, expected it last")
+
+
+def _bad_attribute(type_: int, offset: int, detail: str) -> DecodeError:
+    return DecodeError(DecodeReason.BAD_ATTRIBUTE, f"{attribute_name(type_)} at byte {offset}: {detail}", offset=offset)

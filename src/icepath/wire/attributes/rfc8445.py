@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Self, final
 
-from icepath.wire.attributes.forms import MAX_UINT64, Uint32Value, check_range, wrong_length
+from icepath.wire.attributes.forms import MAX_UINT64, Uint32Value, check_range, from_bytes, wrong_length
 
 
 @final
@@ -68,7 +68,7 @@ class TieBreakerValue:
         """Decodes the value."""
         if len(value) != 8:
             raise wrong_length(value, "8")
-        return cls(int.from_bytes(value, "big"))
+        return cls(from_bytes(value, "big"))
 
     def encode(self, transaction_id: bytes) -> bytes:
         """Returns the value."""

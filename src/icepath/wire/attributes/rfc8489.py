@@ -27,6 +27,8 @@ from icepath.wire.attributes.forms import (
 )
 
 _PAIR: Final = struct.Struct(">HH")
+# RFC 8489 §14.6: at least 16 bytes, at most 32, a multiple of 4.
+SHA256_LENGTHS: Final = frozenset((16, 20, 24, 28, 32))
 # RFC 8489 §14.8: the class is between 3 and 6, the number between 0 and 99.
 _MIN_ERROR_CODE: Final = 300
 _MAX_ERROR_CODE: Final = 699
@@ -99,21 +101,18 @@ class MessageIntegritySha256(OctetsValue):
     __slots__ = ()
     TYPE: ClassVar[int] = 0x001C
     NAME: ClassVar[str] = "MESSAGE-INTEGRITY-SHA256"
-    MIN: ClassVar[int] = 16
-    MAX: ClassVar[int] = 32
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> MessageIntegritySha256:
         """Decodes the value."""
-        if not cls.MIN <= len(value) <= cls.MAX or len(value) & 3:
-            raise wrong_length(value, f"a multiple of 4 in {span(cls.MIN, cls.MAX)}")
+        if len(value) not in SHA256_LENGTHS:
+            raise wrong_length(value, "a multiple of 4 from 16 to 32")
         return cls(value)
 
     def encode(self, transaction_id: bytes) -> bytes:
         """Returns the value."""
-        check_octets(self.NAME, self.value, self.MIN, self.MAX)
-        if len(self.value) & 3:
-            raise InvalidArgument(f"{self.NAME} of {len(self.value)} bytes, allowed are multiples of 4")
+        if len(self.value) not in SHA256_LENGTHS:
+            raise InvalidArgument(f"{self.NAME} of {len(self.value)} bytes, allowed are multiples of 4 from 16 to 32")
         return self.value
 
 
