@@ -166,6 +166,4 @@ def refuse(medium: Medium, name: str, packet: Packet, loss: Loss, link: Link, *,
     """Drops a packet that came over the link and, with `answers`, says so by an ICMP error over it."""
     medium.drop(name, packet, loss)
     if answers:
-        error = icmp_error(packet, Unreachability.PROHIBITED)
-        if error is not None:
-            link.up.transmit(error)
+        link.up.transmit(icmp_error(packet, Unreachability.PROHIBITED))

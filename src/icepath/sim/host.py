@@ -246,9 +246,7 @@ class Host:
     def _refuse(self, packet: Packet) -> None:
         self._medium.drop(self.name, packet, Loss.NO_SOCKET)
         if self.answers_closed_ports and packet.destination.host in self._by_host:
-            error = icmp_error(packet, Unreachability.PORT)
-            if error is not None:
-                self._transmit(error)
+            self._transmit(icmp_error(packet, Unreachability.PORT))
 
     def _transmit(self, packet: Packet) -> None:
         interface = self._by_host[packet.source.host]

@@ -46,9 +46,9 @@ class LinkConfig:
     """Answers a refused packet by an ICMP error; False makes a path-MTU black hole."""
 
     def __post_init__(self) -> None:
-        for name in ("loss", "duplicate", "reorder"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InvalidArgument(f"{name} is {getattr(self, name)}, allowed are 0 to 1")
+        for name, share in (("loss", self.loss), ("duplicate", self.duplicate), ("reorder", self.reorder)):
+            if not 0.0 <= share <= 1.0:
+                raise InvalidArgument(f"{name} is {share}, allowed are 0 to 1")
         if min(self.delay, self.jitter, self.reorder_delay, self.queue) < 0:
             raise InvalidArgument("delay, jitter, reorder_delay and queue may not be negative")
         if self.rate is not None and self.rate <= 0:
@@ -161,9 +161,7 @@ class Pipe:
     def _refuse(self, packet: Packet) -> None:
         self._medium.drop(self.name, packet, Loss.TOO_BIG)
         if self._config.reports_too_big:
-            error = icmp_error(packet, Unreachability.TOO_BIG, mtu=self._config.mtu or 0)
-            if error is not None:
-                self._bounce(error)
+            self._bounce(icmp_error(packet, Unreachability.TOO_BIG, mtu=self._config.mtu or 0))
 
     def _departure(self, size: int) -> Instant | None:
         """Returns when the last byte has left, or None when the queue is full."""

@@ -16,7 +16,7 @@ from icepath.errors import InvalidArgument
 from icepath.net import Address, Instant
 from icepath.sim.firewall import Behaviour, RemoteKey, refuse, remote_key
 from icepath.sim.link import IDEAL, Link, LinkConfig
-from icepath.sim.network import Network, is_multicast
+from icepath.sim.network import Network
 from icepath.sim.packet import IcmpError, Loss, Medium, Packet, Verdict
 from icepath.sim.port_assignment import Hairpin, Mapping, MappingKey, NatConfig, Ports
 
@@ -115,9 +115,6 @@ class Nat:
             return
         if len(self._insides) > 1 and self._between(packet, link):
             return
-        if is_multicast(destination.host):
-            self._medium.drop(self.name, packet, Loss.NO_ROUTE)
-            return
         policy = self._config.policy
         if not policy.allows_udp(destination):
             refuse(self._medium, self.name, packet, Loss.BLOCKED, link, answers=policy.rejects)
@@ -195,10 +192,7 @@ class Nat:
                 return None
         external = self._ports.assign(internal, key[2], now)
         if external is None:
-            self._sweep(now)
-            external = self._ports.assign(internal, key[2], now)
-            if external is None:
-                return None
+            return None
         for stolen in self._ports.holders_to_evict(external, now):
             self._drop_mapping(stolen)
         mapping = Mapping(key, internal, external, link, now + self._timeout)
@@ -257,14 +251,14 @@ class Nat:
         """Handles an error from inside about a datagram that we let in (REQ-5)."""
         key: RemoteKey = remote_key(self._map_by, error.source)
         mapping = self._mappings.get((link, error.destination, key))
-        if mapping is None or not self._config.translates_icmp:
+        if mapping is None or mapping.expires <= self._medium.clock.now or not self._config.translates_icmp:
             self._medium.drop(self.name, packet, Loss.NO_MAPPING)
             return
-        packet.error = replace(error, destination=mapping.external)
+        packet.error = outer = replace(error, destination=mapping.external)
         packet.source = Address(mapping.external.host, 0)
         if packet.destination.host in self._external:
             # REQ-7: the error about a hairpinned datagram comes back in.
-            self._error_inbound(packet, packet.error)
+            self._error_inbound(packet, outer)
             return
         self._medium.note(self.name, packet, Verdict.FORWARDED)
         self._outside.up.transmit(packet)

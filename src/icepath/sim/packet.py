@@ -83,10 +83,8 @@ _NUMBERS: Final = {
 }
 
 
-def icmp_error(packet: Packet, what: Unreachability, *, mtu: int = 0) -> Packet | None:
-    """Returns the ICMP error about a datagram, on its way to the datagram's source; None about another ICMP error."""
-    if packet.error is not None:
-        return None
+def icmp_error(packet: Packet, what: Unreachability, *, mtu: int = 0) -> Packet:
+    """Returns the ICMP error about a datagram, on its way to the datagram's source; never ask for one about another."""
     icmp_type, icmp_code = _NUMBERS[what][packet.source.is_ipv6]
     error = IcmpError(icmp_type, icmp_code, packet.source, packet.destination, mtu)
     return Packet(Address(packet.destination.host, 0), packet.source, b"", error=error)

@@ -196,8 +196,10 @@ class Ports:
                     external = holders[0].external
                     yield Address(external.host, external.port + 1)
         if self._config.port_assignment not in (PortAssignment.SEQUENTIAL, PortAssignment.RANDOM):
-            for host in hosts:
-                yield Address(host, internal.port)
+            low, high = self._range_for(internal.port)
+            if low <= internal.port <= high:
+                for host in hosts:
+                    yield Address(host, internal.port)
 
     def _is_free(self, external: Address, remote: RemoteKey, now: Instant) -> bool:
         holders = [mapping for mapping in self.holders(external) if mapping.expires > now]
@@ -211,11 +213,10 @@ class Ports:
 
     def _scan(self, host: str, internal_port: int) -> Iterator[int]:
         """Yields every port of the range once, from where the assignment starts."""
-        well_known = internal_port <= LAST_WELL_KNOWN_PORT
-        low, high = (1, LAST_WELL_KNOWN_PORT) if well_known else self._config.port_range
+        low, high = self._range_for(internal_port)
         count = high - low + 1
         if self._config.port_assignment is PortAssignment.SEQUENTIAL:
-            start = self._next.get((host, not well_known), low)
+            start = self._next.get((host, internal_port > LAST_WELL_KNOWN_PORT), low)
         else:
             # RFC 7857 §9: a port that is not the internal one should be hard to guess.
             start = self._random().randint(low, high)
@@ -223,6 +224,9 @@ class Ports:
             port = low + (start - low + offset) % count
             if not self._config.keeps_parity or port % 2 == internal_port % 2:
                 yield port
+
+    def _range_for(self, internal_port: int) -> tuple[int, int]:
+        return (1, LAST_WELL_KNOWN_PORT) if internal_port <= LAST_WELL_KNOWN_PORT else self._config.port_range
 
     def _random(self) -> random.Random:
         if self._rng is None:

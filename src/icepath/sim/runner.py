@@ -43,6 +43,9 @@ ResultT = TypeVar("ResultT")
 
 _NOT_OPEN: Final = Address("", 0)
 
+# How long a flow's use may go unreported.
+FLOW_REPORT_INTERVAL: Final[Seconds] = 1.0
+
 
 class Sockets(Protocol):
     """Is what a runner needs of its host."""
@@ -100,6 +103,7 @@ class Runner:
         self._used: set[Handle] = set()
         # the earliest wake-up in the clock's heap
         self._wake_at: Instant | None = None
+        self._is_flow_report_due = False
 
     def __repr__(self) -> str:
         return f"Runner({self.name})"
@@ -124,23 +128,35 @@ class Runner:
         now = self._clock.now
         if isinstance(arrival, Datagram):
             action = self._flows.answer(arrival, now)
-            if isinstance(action, DataDelivered):
-                self._report(action)
-                return
             if action is not None:
-                self._host.send(action)
+                self._act(action)
                 return
         self.machine.receive(arrival, now=now)
         self.settle()
 
-    def report_flows(self) -> None:
-        """Tells the machine what its flows have carried so far."""
+    # -- flows -----------------------------------------------------------------------------------------------
+
+    def _act(self, action: DataDelivered | Datagram) -> None:
+        if isinstance(action, DataDelivered):
+            self._report(action)
+        else:
+            self._host.send(action)
+        if not self._is_flow_report_due:
+            self._is_flow_report_due = True
+            self._clock.schedule_call(self._clock.now + FLOW_REPORT_INTERVAL, self._report_flows)
+
+    def _report_flows(self) -> None:
+        self._is_flow_report_due = False
         for used in self._flows.take_used():
             self.arrive(used)
 
     # -- outputs ---------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
+        """Takes the machine's outputs, acts on them in order, and arms its wake-up.
+
+        Raises: InvalidState when the machine breaks its contract.
+        """
         machine = self.machine
         outputs = machine.take_outputs()
         if outputs:
