@@ -6,7 +6,8 @@ How the kernel is bent to each kind:
   filtering is address- and port-dependent (apdf). `masquerade fully-random` draws a port per destination (sym).
 - eif and adf are apdf plus a map of who sent from which port (to whom), filled as packets leave; what arrives from
   outside for a known port is sent on by `dnat`. It holds because the port is kept.
-- Hairpinning is the same `dnat` for packets from inside to the outer address, with the outer address as their source.
+- Hairpinning is the same `dnat` for packets from inside to the outer address, with the outer address as their source;
+  each side must have tried the other before, unless filtering is endpoint-independent.
 
 A packet that a router does not want must be dropped before it is tracked for good. Otherwise its entry occupies the
 five-tuple, and the next packet out of the same port to that remote gets another port: a NAT nobody asked for.
@@ -82,11 +83,11 @@ def _filter_table(rules: RouterRules) -> str:
 
 def _nat_table(rules: RouterRules) -> str:
     inner, outer = _names(rules.inner), f'"{rules.outer}"'
-    learn, arrive = _arrivals(rules, outer, inner)
+    learn, arrive = _arrivals(rules, outer)
+    notice, back = _hairpin(rules, inner)
+    arrive += back
     random = " fully-random" if rules.nat is NatKind.SYMMETRIC else ""
-    hairpin_source = [f"oifname {inner} ct status & dnat != 0 ip saddr != @inside return"] if rules.hairpin else []
-    if rules.hairpin:
-        hairpin_source.append(f"oifname {inner} ct status & dnat != 0 snat to {rules.outer_address}")
+    turned = f"ip saddr @inside oifname {inner} ct status & dnat != 0 snat to {rules.outer_address}"
     lines = [
         "table ip nat {",
         "set inside {",
@@ -96,6 +97,9 @@ def _nat_table(rules: RouterRules) -> str:
         "map by_port {",
         "type inet_service : ipv4_addr; flags dynamic,timeout; timeout 300s;",
         "}",
+        "set tried {",
+        "type inet_service . inet_service; flags dynamic,timeout; timeout 300s;",
+        "}",
         "map by_remote {",
         "type ipv4_addr . inet_service : ipv4_addr; flags dynamic,timeout; timeout 300s;",
         "}",
@@ -103,13 +107,17 @@ def _nat_table(rules: RouterRules) -> str:
         "type filter hook forward priority filter + 1; policy accept;",
         *learn,
         "}",
+        "chain notice {",
+        "type filter hook prerouting priority mangle; policy accept;",
+        *notice,
+        "}",
         "chain arrive {",
         "type nat hook prerouting priority dstnat; policy accept;",
         *arrive,
         "}",
         "chain leave {",
         "type nat hook postrouting priority srcnat; policy accept;",
-        *hairpin_source,
+        *([turned] if rules.hairpin else []),
         f"oifname {outer} masquerade{random}",
         "}",
         "}",
@@ -117,8 +125,8 @@ def _nat_table(rules: RouterRules) -> str:
     return "\n".join(lines)
 
 
-def _arrivals(rules: RouterRules, outer: str, inner: str) -> tuple[list[str], list[str]]:
-    """The rules that remember who sent, and those that use it."""
+def _arrivals(rules: RouterRules, outer: str) -> tuple[list[str], list[str]]:
+    """The rules that remember who sent, and those that let in what comes for it."""
     learn: list[str] = []
     arrive: list[str] = []
     if rules.nat is NatKind.ENDPOINT_INDEPENDENT or rules.hairpin:
@@ -128,9 +136,18 @@ def _arrivals(rules: RouterRules, outer: str, inner: str) -> tuple[list[str], li
     if rules.nat is NatKind.ADDRESS_DEPENDENT:
         learn.append(f"oifname {outer} meta l4proto udp update @by_remote {{ ip daddr . udp sport : ip saddr }}")
         arrive.append(f"iifname {outer} meta l4proto udp dnat to ip saddr . udp dport map @by_remote")
-    if rules.hairpin:
-        arrive.append(f"iifname {inner} ip daddr {rules.outer_address} meta l4proto udp dnat to udp dport map @by_port")
     return learn, arrive
+
+
+def _hairpin(rules: RouterRules, inner: str) -> tuple[list[str], list[str]]:
+    """The rules that note who tries whom by its outer port, and those that turn packets back."""
+    if not rules.hairpin:
+        return [], []
+    inward = f"iifname {inner} ip daddr {rules.outer_address} meta l4proto udp"
+    notice = [f"{inward} update @tried {{ udp sport . udp dport }}"]
+    # Address- and port-dependent filtering holds inside too: the other must have sent to this outer port before.
+    filtering = "" if rules.nat is NatKind.ENDPOINT_INDEPENDENT else " udp dport . udp sport @tried"
+    return notice, [f"{inward}{filtering} dnat to udp dport map @by_port"]
 
 
 def _names(devices: Sequence[str]) -> str:
