@@ -64,9 +64,11 @@ class Client:
         families: tuple[AddressFamily, ...] = (AddressFamily.IPV4,),
         permit: tuple[str, ...] = (),
     ) -> None:
-        self.sock = sock or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         if sock is None:
-            self.sock.bind((HOST, 0))
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.bind((HOST, 0))
+            opened.append(sock)
+        self.sock = sock
         self.local = Address(*self.sock.getsockname()[:2])
         self.server = server
         credentials = LongTermCredentials(user, Secret(password))
@@ -123,7 +125,9 @@ class Client:
         self.allocation.close(now=time.monotonic())
         self.drain()
         self.wait_for(MachineClosed)
-        self.sock.close()
+
+
+opened: list[socket.socket] = []
 
 
 def immediately(now: Instant) -> Instant:
@@ -144,7 +148,8 @@ class Coturn:
             *("-u", "other:q", "--min-port=34000", "--max-port=34200", "--log-file=stdout"),
             *(f"--pidfile={folder / 'pid'}", f"--db={folder / 'db'}", *options),
         ]
-        self.process = subprocess.Popen(command, stdout=self.log.open("wb"), stderr=subprocess.STDOUT, cwd=folder)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
         end = time.monotonic() + PATIENCE
         while "IPv4. UDP listener opened on" not in self.text():
             assert self.process.poll() is None and time.monotonic() < end, self.text()
@@ -173,6 +178,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Coturn]]:
         return running[-1]
 
     yield begin
+    while opened:
+        opened.pop().close()
     for server in running:
         server.stop()
 

@@ -1,0 +1,345 @@
+"""A TURN allocation as its client sees it: a machine on one five-tuple to one server, over UDP (RFC 8656).
+
+Here are the verbs, the routing of what arrives, data, and the end. The parts: `lease` is the allocation's own
+life, `permissions` and `channels` are built on it, `requests` signs, paces and matches for all of them.
+RFC 6062, RFC 8016, EVEN-PORT and reservations are not here.
+
+Strategy: nothing waits for a round trip that can be saved. CreatePermission follows the Allocate before its
+answer; data goes in Send indications until a channel is bound, and again when it no longer is; a refused
+ChannelBind costs a header's size, never the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum, auto
+from typing import Final, final
+
+from icepath.errors import DecodeError, InvalidState
+from icepath.machine import Arrival, Bytes, Command, Datagram, DropReason, MachineClosed, Unreachable, flow_channel
+from icepath.net import Address, Instant, RandomBytes, canonical_host
+from icepath.outbox import Outbox
+from icepath.stun.credentials import LongTermCredentials
+from icepath.stun.transaction import drop_reason
+from icepath.turn.client.channels import Channels
+from icepath.turn.client.config import AllocationConfig as AllocationConfig
+from icepath.turn.client.events import AllocationEvent, ChannelFailed, PeerDataReceived, PeerIcmpReceived
+from icepath.turn.client.grant import family_of, refresh_request
+from icepath.turn.client.lease import Lease
+from icepath.turn.client.permissions import ALLOCATION_MISMATCH, FAMILY_MISMATCH, Permissions
+from icepath.turn.client.requests import (
+    TRANSACTION_ID_LENGTH,
+    Answer,
+    Outcome,
+    Purpose,
+    Request,
+    Requests,
+    ReserveSlot,
+)
+from icepath.wire.attributes import Attribute, Data, DontFragment, Icmp, XorPeerAddress
+from icepath.wire.channel_data import decode_channel_data, encode_channel_data
+from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, encode_message
+
+# Beyond this, 34,000 years, a float no longer tells instants of one retransmission apart (law 2).
+_LATEST: Final[Instant] = 2.0**40
+
+
+class _Stage(Enum):
+    OPEN = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+@final
+class Allocation:
+    """Is one allocation on one server.
+
+    Emits: Datagram to the server, the events of events.py, DatagramDropped, MachineClosed.
+    """
+
+    __slots__ = (
+        "_channels",
+        "_close_by",
+        "_config",
+        "_lease",
+        "_now",
+        "_outbox",
+        "_permissions",
+        "_random_bytes",
+        "_requests",
+        "_stage",
+    )
+
+    def __init__(
+        self, config: AllocationConfig, *, random_bytes: RandomBytes, reserve_slot: ReserveSlot, now: Instant
+    ) -> None:
+        self._config = config
+        self._random_bytes = random_bytes
+        self._outbox: Outbox[AllocationEvent] = Outbox()
+        self._requests = Requests(config, self._outbox, random_bytes=random_bytes, reserve_slot=reserve_slot)
+        self._permissions = Permissions(self._requests, self._outbox, config.families)
+        self._channels = Channels(self._requests, self._outbox)
+        self._lease = Lease(config, self._requests, self._permissions, self._channels, self._outbox)
+        self._stage = _Stage.OPEN
+        self._close_by: Instant | None = None
+        self._now: Instant = -_LATEST
+        self._lease.allocate(self._advance(now))
+
+    # -- queries -------------------------------------------------------------------------------------------
+
+    @property
+    def relayed(self) -> tuple[Address, ...]:
+        """Are the relayed addresses; empty when there is no allocation."""
+        grant = self._lease.grant
+        return () if grant is None else grant.relayed
+
+    def is_permitted(self, host: str) -> bool:
+        """Says whether a permission for the host was asked for on the wire, and not refused."""
+        return self._permissions.is_permitted(host)
+
+    def channel_of(self, peer: Address) -> int | None:
+        """Returns the channel bound to the peer, or None."""
+        return self._channels.channel_of(peer)
+
+    # -- verbs ---------------------------------------------------------------------------------------------
+
+    def permit(self, hosts: Iterable[str], *, now: Instant) -> None:
+        """Wants permissions for these hosts, and keeps them; does nothing once the allocation has ended.
+
+        Emits: Datagram, PermissionFailed with 443 for hosts of a family the allocation has not.
+        Raises: InvalidArgument when one is no IP address.
+        """
+        wanted = tuple(dict.fromkeys(canonical_host(host) for host in hosts))
+        now = self._advance(now)
+        if not self._lease.has_ended:
+            self._permissions.permit(wanted, now)
+
+    def release(self, hosts: Iterable[str], *, now: Instant) -> None:
+        """Lets permissions and channels of these hosts end: they are not renewed, their data is dropped."""
+        unwanted = tuple(dict.fromkeys(canonical_host(host) for host in hosts))
+        now = self._advance(now)
+        self._permissions.release(unwanted)
+        self._channels.release(unwanted, now)
+
+    def bind_channel(self, peer: Address, *, now: Instant) -> None:
+        """Wants a channel to the peer, with its permission, and keeps it; does nothing after a refusal.
+
+        Emits: Datagram; ChannelFailed with 443 for a peer of a family the allocation has not.
+        Raises: InvalidState before the allocation is there.
+        """
+        if self._lease.is_pending:
+            raise InvalidState(f"no channel to {peer} before there is an allocation")
+        now = self._advance(now)
+        grant = self._lease.grant
+        if grant is None:
+            return
+        if family_of(peer.host) not in grant.families:
+            self._outbox.put(ChannelFailed(peer, FAMILY_MISMATCH))
+        elif self._channels.bind(peer, now):
+            self._permissions.on_channel_sent(peer.host)
+
+    def send(self, peer: Address, payload: bytes, *, dont_fragment: bool = False, now: Instant) -> None:
+        """Sends a payload to the peer, on its channel when it has one.
+
+        Emits: Datagram.
+        Raises: InvalidState when there is no allocation, no permission, or the server cannot set DF;
+            InvalidArgument when the payload is too long.
+        """
+        if self._lease.grant is None:
+            raise InvalidState(f"no allocation to send to {peer} from")
+        if not self._permissions.is_permitted(peer.host):
+            # RFC 8656 §11.1: "the client MUST ensure that there is a permission installed".
+            raise InvalidState(f"no permission for {peer.host}: permit it first")
+        if dont_fragment and self._lease.lacks_dont_fragment:
+            raise InvalidState("the server cannot set DF")
+        # ChannelData cannot carry DONT-FRAGMENT (RFC 8656 §3.5).
+        channel = None if dont_fragment else self._channels.usable_channel(peer, self._advance(now))
+        if channel is not None:
+            message = encode_channel_data(channel, payload)
+        else:
+            message = self._encode_send(peer, payload, dont_fragment)
+        self._outbox.put(Datagram(self._config.local, self._config.server, message, dont_fragment))
+
+    def set_credentials(self, credentials: LongTermCredentials, *, now: Instant) -> None:
+        """Gives credentials to use when the server rejects the present ones; at once if it has."""
+        now = self._advance(now)
+        if not self._lease.has_ended:
+            self._requests.set_credentials(credentials)
+            self._lease.on_credentials(now)
+
+    # -- the machine ---------------------------------------------------------------------------------------
+
+    def receive(self, arrival: Arrival, *, now: Instant) -> None:
+        """Takes what came from the server; drops everything else."""
+        now = self._advance(now)
+        if self._stage is _Stage.CLOSED:
+            return
+        if isinstance(arrival, Datagram):
+            dropped = self._receive_datagram(arrival, now)
+            if dropped is not None:
+                self._outbox.drop(dropped, remote=arrival.remote, now=now)
+        elif isinstance(arrival, Unreachable) and (arrival.local, arrival.remote) == (
+            self._config.local,
+            self._config.server,
+        ):
+            self._lease.on_unreachable(arrival)
+
+    def handle_timeout(self, *, now: Instant) -> None:
+        """Does all that is due."""
+        now = self._advance(now)
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            for item in self._requests.take_due(now):
+                if isinstance(item, Request):
+                    self._on_sent(item, now)
+                else:
+                    self._on_answer(item, now)
+            self._permissions.handle_timeout(now)
+            self._channels.handle_timeout(now)
+            self._lease.handle_timeout(now)
+            if self._close_by is not None and self._close_by <= now:
+                self._finish()
+
+    def next_deadline(self) -> Instant | None:
+        """Returns when something is due, or None."""
+        deadlines = (
+            self._requests.next_deadline(),
+            self._permissions.next_deadline(),
+            self._channels.next_deadline(),
+            self._lease.next_deadline(),
+            self._close_by,
+        )
+        return min([deadline for deadline in deadlines if deadline is not None], default=None)
+
+    def close(self, *, now: Instant) -> None:
+        """Gives the allocation back: within `close_timeout`, or at once when there is none."""
+        now = self._advance(now)
+        if self._stage is not _Stage.OPEN:
+            return
+        self._stage = _Stage.CLOSING
+        is_pending, is_held = self._lease.is_pending, self._lease.grant is not None
+        self._lease.end(keep=Purpose.ALLOCATE if is_pending else None)
+        if is_held:
+            self._requests.submit(refresh_request(self._config, Purpose.RELEASE), now)
+        elif not self._requests.is_in_flight(Purpose.ALLOCATE):
+            self._finish()
+            return
+        # An Allocate in flight may still succeed, and is given back then.
+        self._close_by = now + self._config.close_timeout
+
+    def take_outputs(self) -> Sequence[Datagram | Bytes | Command | AllocationEvent]:
+        """Returns what was output since the last call."""
+        return self._outbox.take()
+
+    # -- what arrives --------------------------------------------------------------------------------------
+
+    def _receive_datagram(self, datagram: Datagram, now: Instant) -> DropReason | None:
+        if datagram.local != self._config.local:
+            return DropReason.UNKNOWN_LOCAL_ADDRESS
+        if datagram.remote != self._config.server:
+            return DropReason.WRONG_ADDRESS
+        try:
+            if flow_channel(datagram.payload) is not None:
+                return self._on_channel_data(datagram.payload)
+            message = decode_message(datagram.payload)
+        except DecodeError as failure:
+            return drop_reason(failure)
+        if message.message_class is MessageClass.INDICATION and message.method == Method.DATA:
+            return self._on_data_indication(message)
+        answer = self._requests.receive(message, datagram, now)
+        if answer is not None:
+            self._on_answer(answer, now)
+        return None
+
+    def _on_channel_data(self, payload: bytes) -> DropReason | None:
+        data = decode_channel_data(payload)
+        peer = self._channels.peer_of(data.channel)
+        return DropReason.UNKNOWN_CHANNEL if peer is None else self._deliver(peer, data.payload)
+
+    def _on_data_indication(self, message: Message) -> DropReason | None:
+        peer, data = message.get(XorPeerAddress), message.get(Data)
+        # RFC 8489 §6.3.2: an indication with unknown comprehension-required attributes is discarded.
+        if peer is None or message.unknown_required:
+            return DropReason.MALFORMED
+        if data is not None:
+            return self._deliver(peer.address, data.payload)
+        icmp = message.get(Icmp)
+        if icmp is None:
+            return DropReason.MALFORMED
+        if not self._permissions.is_permitted(peer.address.host):
+            return DropReason.NO_PERMISSION
+        self._outbox.put(PeerIcmpReceived(peer.address, icmp.icmp_type, icmp.icmp_code, icmp.data))
+        return None
+
+    def _deliver(self, peer: Address, payload: bytes) -> DropReason | None:
+        grant = self._lease.grant
+        if grant is None:
+            return DropReason.UNEXPECTED_MESSAGE
+        # RFC 8656 §11.4, §12.6: the server might have been tricked into permissions we did not ask for.
+        relayed = grant.relayed_for(peer)
+        if relayed is None or not self._permissions.is_permitted(peer.host):
+            return DropReason.NO_PERMISSION
+        self._outbox.put(PeerDataReceived(relayed, peer, payload))
+        return None
+
+    def _encode_send(self, peer: Address, payload: bytes, dont_fragment: bool) -> bytes:
+        mark: tuple[Attribute, ...] = (DontFragment(),) if dont_fragment else ()
+        attributes = (XorPeerAddress(peer), *mark, Data(payload))
+        transaction_id = TransactionId(self._random_bytes(TRANSACTION_ID_LENGTH))
+        return encode_message(Method.SEND, MessageClass.INDICATION, transaction_id, attributes)
+
+    # -- requests and their ends ---------------------------------------------------------------------------
+
+    def _on_sent(self, request: Request, now: Instant) -> None:
+        if request.purpose is Purpose.PERMISSION:
+            self._permissions.on_sent(request)
+        elif request.peer is not None:
+            self._permissions.on_channel_sent(request.peer.host)
+        else:
+            self._lease.on_sent(request, now)
+
+    def _on_answer(self, answer: Answer, now: Instant) -> None:
+        if self._stage is _Stage.CLOSING:
+            self._on_last_answer(answer, now)
+        elif answer.outcome is Outcome.RETRY:
+            if self._requests.submit(answer.request, now):
+                self._on_sent(answer.request, now)
+        elif answer.request.purpose is Purpose.PERMISSION:
+            if not self._permissions.on_answer(answer, now):
+                self._lease.lose(answer)
+        elif answer.request.purpose is Purpose.CHANNEL:
+            self._on_channel_answer(answer, now)
+        else:
+            self._lease.on_answer(answer, now)
+
+    def _on_channel_answer(self, answer: Answer, now: Instant) -> None:
+        if answer.code == ALLOCATION_MISMATCH:
+            # RFC 8656 §5: after a 437 the client "MUST assume the allocation no longer exists".
+            self._lease.lose(answer)
+            return
+        self._channels.on_answer(answer, now)
+        for host in answer.request.hosts:
+            if answer.outcome is Outcome.SUCCEEDED:
+                self._permissions.on_channel_bound(host, answer.sent_at)
+            else:
+                self._permissions.on_channel_failed(host, now)
+
+    def _on_last_answer(self, answer: Answer, now: Instant) -> None:
+        is_allocate = answer.request.purpose is Purpose.ALLOCATE
+        if is_allocate and answer.outcome is Outcome.SUCCEEDED:
+            self._requests.submit(refresh_request(self._config, Purpose.RELEASE), now)
+        elif not is_allocate and answer.outcome is Outcome.RETRY:
+            self._requests.submit(answer.request, now)
+        else:
+            # RFC 8656 §8.3: for a deletion, 437 is as good as success.
+            self._finish()
+
+    def _finish(self) -> None:
+        self._stage = _Stage.CLOSED
+        self._close_by = None
+        self._requests.clear()
+        self._outbox.put(MachineClosed())
+
+    def _advance(self, now: Instant) -> Instant:
+        if self._now < now <= _LATEST:
+            self._now = now
+        return self._now

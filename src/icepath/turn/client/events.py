@@ -1,0 +1,207 @@
+"""What an allocation reports, and what the server's error codes mean to whoever reads it.
+
+Events are past participles and carry values. `AllocationFailure` is the one list of why an allocation was
+refused or lost; `failure_of` is the one place that maps error codes to it (RFC 8656 §7.4, §19).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias, final
+
+from icepath.machine import DatagramDropped, Event, MachineClosed
+from icepath.net import Address, Instant
+from icepath.stun.credentials import Challenge
+
+
+class AllocationFailure(StrEnum):
+    """Says why an allocation was refused, or lost after it was there."""
+
+    NO_ANSWER = "no-answer"
+    UNREACHABLE = "unreachable"
+    """A hard ICMP error (RFC 8489 §6.2.1)."""
+    TRY_ALTERNATE = "try-alternate"
+    BAD_REQUEST = "bad-request"
+    CREDENTIALS_NEEDED = "credentials-needed"
+    WRONG_CREDENTIALS = "wrong-credentials"
+    FORBIDDEN = "forbidden"
+    MISMATCH = "mismatch"
+    """The five-tuple is another allocation's; or the server no longer knows this one."""
+    UNSUPPORTED_FAMILY = "unsupported-family"
+    UNSUPPORTED_TRANSPORT = "unsupported-transport"
+    QUOTA = "quota"
+    CAPACITY = "capacity"
+    BID_DOWN = "bid-down"
+    """The answer announces security features and lacks them: somebody on the path (RFC 8489 §9.2.5)."""
+    INTEGRITY_VIOLATED = "integrity-violated"
+    """Answers came, but none was signed with our key."""
+    BAD_ANSWER = "bad-answer"
+    REFUSED = "refused"
+    """Any other error code."""
+
+
+_FAILURES: Final[dict[int, AllocationFailure]] = {
+    300: AllocationFailure.TRY_ALTERNATE,
+    400: AllocationFailure.BAD_REQUEST,
+    401: AllocationFailure.WRONG_CREDENTIALS,
+    403: AllocationFailure.FORBIDDEN,
+    437: AllocationFailure.MISMATCH,
+    440: AllocationFailure.UNSUPPORTED_FAMILY,
+    441: AllocationFailure.WRONG_CREDENTIALS,
+    442: AllocationFailure.UNSUPPORTED_TRANSPORT,
+    443: AllocationFailure.UNSUPPORTED_FAMILY,
+    486: AllocationFailure.QUOTA,
+    508: AllocationFailure.CAPACITY,
+}
+
+
+def failure_of(code: int) -> AllocationFailure:
+    """Returns what an error code means for the allocation."""
+    return _FAILURES.get(code, AllocationFailure.REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated(Event):
+    """Reports that the allocation is there; once."""
+
+    relayed: tuple[Address, ...]
+    """One per family granted, IPv4 first."""
+    mapped: Address | None
+    """Our address as the server sees it: a server-reflexive candidate (RFC 8656 §7.2)."""
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressFamilyRefused(Event):
+    """Reports the family that a dual allocation did not get: 440 (never) or 508 (not for a minute)."""
+
+    family: int
+    """An `AddressFamily`, if the server kept to the RFC."""
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationFailed(Event):
+    """Reports that there will be no allocation. Nothing is retried; RFC 8656 §7.4 says when one may."""
+
+    reason: AllocationFailure
+    code: int | None
+    text: str
+    alternate: Address | None = None
+    """Where a 300 points."""
+    alternate_domain: str | None = None
+    """The name to check the alternate's certificate against (RFC 8489 §10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationLost(Event):
+    """Reports that an allocation is no more; permissions and channels went with it."""
+
+    reason: AllocationFailure
+    code: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsRejected(Event):
+    """Reports that the server no longer takes our credentials; `set_credentials` before `until` saves the path."""
+
+    code: int
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeRemembered(Event):
+    """Reports realm and nonce that the server accepted, for the next allocation's config."""
+
+    challenge: Challenge
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionsInstalled(Event):
+    """Reports hosts whose permission the server confirmed for the first time; renewals are silent."""
+
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionFailed(Event):
+    """Reports hosts that have no permission: refused with `code`, or unanswered (None)."""
+
+    hosts: tuple[str, ...]
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelBound(Event):
+    """Reports that a channel is bound, and again for each renewal, with its new end."""
+
+    peer: Address
+    channel: int
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFailed(Event):
+    """Reports that a peer has no channel (any more): refused with `code`, or unanswered (None). Data goes on
+    in Send indications."""
+
+    peer: Address
+    code: int | None
+
+
+@final
+class PeerDataReceived(Event):
+    """Reports one payload that a peer sent to a relayed address."""
+
+    __slots__ = ("payload", "peer", "relayed")
+
+    def __init__(self, relayed: Address, peer: Address, payload: bytes) -> None:
+        self.relayed: Final = relayed
+        self.peer: Final = peer
+        self.payload: Final = payload
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, PeerDataReceived)
+            and self.payload == other.payload
+            and self.peer == other.peer
+            and self.relayed == other.relayed
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.relayed, self.peer, self.payload))
+
+    def __repr__(self) -> str:
+        return f"PeerDataReceived({self.peer} -> {self.relayed}, {len(self.payload)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIcmpReceived(Event):
+    """Reports an ICMP error about what the server sent to a peer (RFC 8656 §11.6); a hint, never proof."""
+
+    peer: Address
+    """Port 0 when the server does not know it."""
+    icmp_type: int
+    icmp_code: int
+    data: int
+
+
+AllocationEvent: TypeAlias = (
+    Allocated
+    | AddressFamilyRefused
+    | AllocationFailed
+    | AllocationLost
+    | CredentialsRejected
+    | ChallengeRemembered
+    | PermissionsInstalled
+    | PermissionFailed
+    | ChannelBound
+    | ChannelFailed
+    | PeerDataReceived
+    | PeerIcmpReceived
+    | DatagramDropped
+    | MachineClosed
+)

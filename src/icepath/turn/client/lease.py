@@ -1,0 +1,273 @@
+"""The life of an allocation: asked for, granted, refreshed, refused or lost (RFC 8656 §§6-8).
+
+A part of `Allocation`, which routes and holds verbs; what is built on the lease (permissions, channels) is
+told when it begins and ends.
+
+    PENDING -> HELD -> ENDED (lost)
+       +---------------> ENDED (refused)
+
+Strategy: only the server's word ends a lease early: 437, or a refusal that will stay. When refreshes are not
+answered, or the credentials are no longer taken, it lasts until its lifetime is over; a late answer or new
+credentials save it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final, final
+
+from icepath.machine import Unreachable
+from icepath.net import Instant, Seconds
+from icepath.outbox import Outbox
+from icepath.timers import Timers
+from icepath.turn.client.channels import Channels
+from icepath.turn.client.config import AllocationConfig
+from icepath.turn.client.events import (
+    Allocated,
+    AllocationEvent,
+    AllocationFailed,
+    AllocationFailure,
+    AllocationLost,
+    CredentialsRejected,
+)
+from icepath.turn.client.grant import Grant, allocate_request, read_grant, refresh_request
+from icepath.turn.client.permissions import ALLOCATION_MISMATCH, Permissions
+from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.wire.attributes import AlternateDomain, AlternateServer, DontFragment, Lifetime, UnknownAttributes
+from icepath.wire.message import Message
+
+# RFC 8656 §8: "It is suggested that the client refresh the allocation roughly 1 minute before it expires".
+REFRESH_MARGIN: Final[Seconds] = 60.0
+
+UNKNOWN_ATTRIBUTE: Final = 420
+
+# RFC 1122 §3.2.2.1, §4.1.3.3 and RFC 4443 §3.1: (type, code) of ICMP errors that waiting does not mend:
+# protocol and port unreachable.
+_HARD_ICMP_IPV4: Final = frozenset({(3, 2), (3, 3)})
+_HARD_ICMP_IPV6: Final = frozenset({(1, 4)})
+
+
+class _State(Enum):
+    PENDING = auto()
+    HELD = auto()
+    ENDED = auto()
+
+
+class _Timer(Enum):
+    REFRESH = auto()
+    EXPIRY = auto()
+
+
+@final
+class Lease:
+    """Keeps one allocation alive."""
+
+    __slots__ = (
+        "_channels",
+        "_config",
+        "_grant",
+        "_has_evicted",
+        "_outbox",
+        "_permissions",
+        "_requests",
+        "_state",
+        "_timers",
+        "_trouble",
+        "lacks_dont_fragment",
+    )
+
+    def __init__(
+        self,
+        config: AllocationConfig,
+        requests: Requests,
+        permissions: Permissions,
+        channels: Channels,
+        outbox: Outbox[AllocationEvent],
+    ) -> None:
+        self._config = config
+        self._requests = requests
+        self._permissions = permissions
+        self._channels = channels
+        self._outbox = outbox
+        self._state = _State.PENDING
+        self._timers: Timers[_Timer] = Timers()
+        self._grant: Grant | None = None
+        self._has_evicted = False
+        # Why the lease will be lost when its lifetime is over: the last refresh that came to nothing.
+        self._trouble: Answer | None = None
+        self.lacks_dont_fragment = False
+        """Whether the server said that it cannot set DF."""
+
+    @property
+    def grant(self) -> Grant | None:
+        """Is what was granted, while the lease is held."""
+        return self._grant
+
+    @property
+    def is_pending(self) -> bool:
+        """Says whether the Allocate is not decided yet."""
+        return self._state is _State.PENDING
+
+    @property
+    def has_ended(self) -> bool:
+        """Says whether the lease was refused or lost."""
+        return self._state is _State.ENDED
+
+    def allocate(self, now: Instant) -> None:
+        """Asks for the lease."""
+        wants_dont_fragment = self._config.dont_fragment and not self.lacks_dont_fragment
+        self.submit(allocate_request(self._config, dont_fragment=wants_dont_fragment), now)
+
+    def submit(self, request: Request, now: Instant) -> None:
+        """Sends one of the lease's own requests, now or when its slot comes."""
+        if self._requests.submit(request, now):
+            self.on_sent(request, now)
+
+    def on_sent(self, request: Request, now: Instant) -> None:
+        """Notes that a request has left: behind an Allocate, permissions may follow."""
+        if request.purpose is Purpose.ALLOCATE and self._requests.is_final_try:
+            self._permissions.begin(now)
+
+    def on_answer(self, answer: Answer, now: Instant) -> None:
+        """Takes the end of one of the lease's own requests."""
+        if self._state is _State.ENDED:
+            return
+        if answer.request.purpose is Purpose.ALLOCATE:
+            self._on_allocate_answer(answer, now)
+        elif answer.request.purpose is Purpose.EVICT:
+            self._on_evict_answer(answer, now)
+        else:
+            self._on_refresh_answer(answer, now)
+
+    def on_unreachable(self, arrival: Unreachable) -> None:
+        """Gives up an Allocate that cannot arrive; a lease that is held is judged by its refreshes.
+
+        RFC: 8489 §6.2.1 ("a STUN transaction over UDP is also considered failed if there has been a hard
+        ICMP error").
+        """
+        hard = _HARD_ICMP_IPV6 if arrival.remote.is_ipv6 else _HARD_ICMP_IPV4
+        if self._state is _State.PENDING and (arrival.icmp_type, arrival.icmp_code) in hard:
+            self.end()
+            text = f"ICMP type {arrival.icmp_type} code {arrival.icmp_code}"
+            self._outbox.put(AllocationFailed(AllocationFailure.UNREACHABLE, None, text))
+
+    def on_credentials(self, now: Instant) -> None:
+        """Tries again with new credentials, when the old ones were rejected."""
+        trouble = self._trouble
+        if trouble is not None and trouble.failure is AllocationFailure.WRONG_CREDENTIALS:
+            self._trouble = None
+            self._refresh(now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Refreshes the lease when it is time, and loses it when its lifetime is over."""
+        while (timer := self._timers.pop_due(now)) is not None:
+            if timer is _Timer.REFRESH:
+                self._refresh(now)
+            else:
+                silence = Answer(refresh_request(self._config, Purpose.REFRESH), Outcome.TIMED_OUT, now)
+                self.lose(self._trouble or silence)
+
+    def next_deadline(self) -> Instant | None:
+        """Returns when the lease needs something, or None."""
+        return self._timers.next_deadline()
+
+    def lose(self, answer: Answer) -> None:
+        """Ends a lease that was held, for the reason in the answer."""
+        self.end()
+        self._outbox.put(AllocationLost(answer.failure, answer.code, answer.text))
+
+    def end(self, *, keep: Purpose | None = None) -> None:
+        """Ends the lease and all that was built on it; requests in flight for `keep` stay."""
+        self._state = _State.ENDED
+        self._grant = None
+        self._trouble = None
+        self._timers.clear()
+        self._requests.clear(keep=keep)
+        self._permissions.clear()
+        self._channels.clear()
+
+    # -- Allocate --------------------------------------------------------------------------------------------
+
+    def _on_allocate_answer(self, answer: Answer, now: Instant) -> None:
+        message = answer.message
+        if answer.outcome is Outcome.SUCCEEDED and message is not None:
+            self._on_allocated(answer, message, now)
+        elif answer.code == ALLOCATION_MISMATCH and not self._has_evicted:
+            # The five-tuple is ours, so what is in the way is what an earlier run left behind: one try to
+            # delete it. Another user's allocation answers 441. (RFC 8656 §7.4 would change the socket.)
+            self._has_evicted = True
+            self.submit(refresh_request(self._config, Purpose.EVICT), now)
+        elif message is not None and self._is_dont_fragment_unknown(answer, message):
+            self.lacks_dont_fragment = True
+            self.allocate(now)
+        else:
+            self._refuse(answer)
+
+    def _on_allocated(self, answer: Answer, message: Message, now: Instant) -> None:
+        grant = read_grant(message, self._config)
+        if grant is None:
+            self.end()
+            text = "the answer does not hold the addresses asked for"
+            self._outbox.put(AllocationFailed(AllocationFailure.BAD_ANSWER, None, text))
+            self._requests.submit(refresh_request(self._config, Purpose.RELEASE), now)
+            return
+        self._state = _State.HELD
+        self._grant = grant
+        self._schedule(answer.sent_at, grant.lifetime)
+        self._outbox.put(Allocated(grant.relayed, grant.mapped, grant.lifetime))
+        if grant.refused is not None:
+            self._outbox.put(grant.refused)
+        self._permissions.open(grant.families, now)
+
+    def _is_dont_fragment_unknown(self, answer: Answer, message: Message) -> bool:
+        unknown = message.get(UnknownAttributes)
+        is_listed = unknown is not None and DontFragment.TYPE in unknown.types
+        return answer.code == UNKNOWN_ATTRIBUTE and is_listed and not self.lacks_dont_fragment
+
+    def _on_evict_answer(self, answer: Answer, now: Instant) -> None:
+        if answer.outcome is Outcome.SUCCEEDED or answer.code == ALLOCATION_MISMATCH:
+            self.allocate(now)
+            return
+        self.end()
+        text = "the five-tuple belongs to another allocation"
+        self._outbox.put(AllocationFailed(AllocationFailure.MISMATCH, ALLOCATION_MISMATCH, text))
+
+    def _refuse(self, answer: Answer) -> None:
+        self.end()
+        server = domain = None
+        if answer.message is not None:
+            server, domain = answer.message.get(AlternateServer), answer.message.get(AlternateDomain)
+        self._outbox.put(
+            AllocationFailed(
+                answer.failure,
+                answer.code,
+                answer.text,
+                None if server is None else server.address,
+                None if domain is None else domain.name,
+            )
+        )
+
+    # -- Refresh ---------------------------------------------------------------------------------------------
+
+    def _schedule(self, sent_at: Instant, lifetime: int) -> None:
+        margin = min(REFRESH_MARGIN, lifetime / 2)
+        self._timers.set(_Timer.REFRESH, sent_at + lifetime - margin)
+        self._timers.set(_Timer.EXPIRY, sent_at + lifetime)
+
+    def _refresh(self, now: Instant) -> None:
+        self.submit(refresh_request(self._config, Purpose.REFRESH), now)
+
+    def _on_refresh_answer(self, answer: Answer, now: Instant) -> None:
+        if answer.outcome is Outcome.SUCCEEDED and answer.message is not None:
+            lifetime = answer.message.get(Lifetime)
+            self._trouble = None
+            self._schedule(answer.sent_at, self._config.lifetime if lifetime is None else lifetime.seconds)
+        elif answer.outcome is Outcome.TIMED_OUT:
+            self._trouble = answer
+            self._refresh(now)
+        elif answer.failure is AllocationFailure.WRONG_CREDENTIALS:
+            self._trouble = answer
+            until = self._timers.deadline(_Timer.EXPIRY)
+            self._outbox.put(CredentialsRejected(answer.code or 0, now if until is None else until))
+        else:
+            self.lose(answer)
