@@ -367,6 +367,7 @@ class DropReason(Enum):
     UNKNOWN_CHANNEL = "unknown-channel"
     NO_PERMISSION = "no-permission"
     NO_CONSENT = "no-consent"
+    UNVALIDATED = "unvalidated"
     LIMIT = "limit"
     BAD_CANDIDATE = "bad-candidate"
     RATE = "rate"

@@ -1,0 +1,538 @@
+"""The ICE agent: one public machine that routes inputs to its parts and collects what they output.
+
+A datagram is a TURN server's (to its allocation), a STUN answer (to whatever asked), a check (answered at
+once), or data. Whatever happens, `_finish` then does what follows from it, in one place and order: relays'
+reports, nomination, states, the next slot. No part calls another; this file passes results on.
+
+RFC 8445 (full agents), RFC 8838 (trickle), RFC 8863 (patience), RFC 7675 (consent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from icepath.entropy import IceCredentials
+from icepath.errors import Cause, DecodeError, InvalidArgument, InvalidState
+from icepath.ice.conclusion import Conclusion
+from icepath.ice.config import AgentConfig, Server
+from icepath.ice.consent import Consent
+from icepath.ice.core import Check, Core, Purpose, Relay, ServerQuery, Socket, TimerKey, TimerKind
+from icepath.ice.events import AgentEvent, AgentSnapshot, DataReceived, State, StateChanged
+from icepath.ice.gathering import Gatherer
+from icepath.ice.incoming import Incoming, Learnt
+from icepath.ice.outgoing import Judgement, Outgoing, Verdict
+from icepath.ice.pacer import ReserveSlot
+from icepath.ice.pair import CandidatePair, PairState
+from icepath.ice.pairing import discard_pair, pair_socket
+from icepath.ice.remote import RemoteSide
+from icepath.ice.restart import remove_base, remove_relay, restart_stream
+from icepath.ice.scheduler import Scheduler
+from icepath.ice.snapshot import agent_snapshot
+from icepath.ice.stream import Stream
+from icepath.machine import (
+    Arrival,
+    Bytes,
+    Close,
+    Command,
+    Datagram,
+    DropReason,
+    Failed,
+    FlowUsed,
+    LocalAddress,
+    MachineClosed,
+    Resolved,
+    Transport,
+    Unreachable,
+)
+from icepath.net import Address, Instant, RandomBytes
+from icepath.stun.transaction import Match, Retransmission, TimedOut, drop_reason
+from icepath.turn.client.events import ChannelBound, PeerDataReceived
+from icepath.wire.attributes import ErrorCode
+from icepath.wire.candidate_line import Candidate
+from icepath.wire.fragment import Description
+from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, looks_like_stun
+
+FORBIDDEN: Final = 403
+# RFC 7983 §7: a first byte of 0 to 3 is STUN.
+LAST_STUN_BYTE: Final = 3
+# ICMP destination unreachable: type 3 in IPv4, type 1 in IPv6 (RFC 8445 §7.2.5.2.2: "a hard ICMP error").
+HARD_ICMP: Final = frozenset({(3, 0), (3, 1), (3, 2), (3, 3), (1, 0), (1, 3), (1, 4)})
+
+
+@final
+class Agent:
+    """Finds and keeps the best path to one other agent.
+
+    Emits: the events of `AgentEvent`, Datagram, SetFlow, DropFlow, Resolve, Close.
+    RFC: 8445, 8838, 8863, 7675.
+    """
+
+    def __init__(
+        self, config: AgentConfig, *, random_bytes: RandomBytes, reserve_slot: ReserveSlot, now: Instant
+    ) -> None:
+        self._core = Core(config, random_bytes=random_bytes, reserve_slot=reserve_slot)
+        self._gatherer = Gatherer(self._core)
+        self._outgoing = Outgoing(self._core)
+        self._incoming = Incoming(self._core)
+        self._consent = Consent(self._core)
+        self._conclusion = Conclusion(self._core, self._consent)
+        self._remote = RemoteSide(self._core, self._incoming)
+        self._scheduler = Scheduler(self._core, self._gatherer, self._outgoing)
+        self._is_closing = False
+        self._is_ended = False
+        # Something changed that nomination or states may depend on.
+        self._is_dirty = False
+        self._datagrams_received = self._octets_received = 0
+        self._datagrams_sent = self._octets_sent = 0
+        self._gatherer.set_servers(config.servers, now=now)
+
+    # -- verbs ------------------------------------------------------------------------------------------------
+
+    def add_local_address(self, local: LocalAddress, *, stream: int = 1, component: int = 1, now: Instant) -> None:
+        """Adds a bound host socket to gather and send from.
+
+        Raises: InvalidArgument when it is not UDP, known already, or for a stream or component there is not.
+        """
+        self._check_open()
+        if local.transport is not Transport.UDP:
+            raise InvalidArgument(f"{local.transport} sockets are not supported yet, only UDP")
+        if local.address in self._core.sockets:
+            raise InvalidArgument(f"{local.address} is known already: one socket per address")
+        if component not in self._stream(stream).components:
+            raise InvalidArgument(f"component {component}: stream {stream} has {len(self._stream(stream).components)}")
+        preference = self._core.preferences.for_address(local.address, local.cost, component)
+        socket = Socket(local, stream=stream, component=component, preference=preference)
+        self._core.sockets[local.address] = socket
+        self._gatherer.add_socket(socket)
+        if not self._core.config.relay_only:
+            pair_socket(self._core, socket)
+        self._finish(now)
+
+    def remove_local_address(self, address: Address, *, now: Instant) -> None:
+        """Gives up a host socket, its candidates, pairs and relays; an unknown address changes nothing."""
+        socket = self._core.sockets.pop(address, None)
+        if socket is None or socket.relay is not None:
+            return
+        for relay in list(self._core.relays.values()):
+            if relay.host is socket:
+                remove_relay(self._core, self._conclusion, relay, now=now)
+        remove_base(self._core, self._conclusion, socket)
+        self._touch()
+        self._finish(now)
+
+    def end_of_local_addresses(self, *, now: Instant) -> None:
+        """Tells that no further local address is expected now; gathering completes when the servers have answered."""
+        self._check_open()
+        self._gatherer.end_of_local_addresses()
+        self._finish(now)
+
+    def set_servers(self, servers: Sequence[Server], *, now: Instant) -> None:
+        """Replaces the servers: new ones are asked, known ones get fresh credentials without losing the path."""
+        self._check_open()
+        self._gatherer.set_servers(tuple(servers), now=now)
+        self._finish(now)
+
+    def set_remote_description(self, description: Description, *, stream: int = 1, now: Instant) -> None:
+        """Takes the other side's ufrag, password and candidates; checks begin.
+
+        Raises: InvalidState when other credentials are known already: call `restart` first (RFC 8445 §9).
+        """
+        self._check_open()
+        learnt = self._remote.set_description(self._stream(stream), description, now=now)
+        for known in learnt:
+            self._on_learnt(known, now=now)
+        self._touch()
+        self._finish(now)
+
+    def add_remote_candidate(self, candidate: Candidate, *, stream: int = 1, now: Instant) -> None:
+        """Takes one more candidate of the other side; one that cannot be used is counted and dropped."""
+        self._check_open()
+        self._remote.add_candidate(self._stream(stream), candidate, now=now)
+        self._touch()
+        self._finish(now)
+
+    def end_of_remote_candidates(self, *, stream: int = 1, now: Instant) -> None:
+        """Notes that the other side has no further candidate; later ones are ignored (RFC 8838 §14)."""
+        self._check_open()
+        self._stream(stream).current.remote_ended = True
+        self._touch()
+        self._finish(now)
+
+    def send(self, payload: bytes, *, stream: int = 1, component: int = 1, now: Instant) -> None:
+        """Sends a datagram of the application on the best valid pair.
+
+        Raises: InvalidState when there is no pair that may carry data now.
+        """
+        pair = self._stream(stream).active.get(component)
+        if pair is None or not pair.may_send_data(now):
+            raise InvalidState(f"stream {stream} component {component} has no path that data may use now")
+        self._datagrams_sent += 1
+        self._octets_sent += len(payload)
+        self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
+
+    def restart(self, credentials: IceCredentials, *, stream: int | None = None, now: Instant) -> None:
+        """Begins a new ICE session under new credentials, of one stream or all (RFC 8445 §9).
+
+        The pairs in use carry data until the new session has selected its own.
+        """
+        self._check_open()
+        for each in [self._stream(stream)] if stream is not None else list(self._core.streams.values()):
+            if credentials.ufrag in {generation.credentials.ufrag for generation in each.generations()}:
+                raise InvalidArgument("a restart needs a new ufrag and password (RFC 8445 §9)")
+            restart_stream(self._core, self._consent, self._gatherer, each, credentials)
+        self._touch()
+        self._finish(now)
+
+    def close(self, *, now: Instant) -> None:
+        """Stops at once, releases relays, and ends within `close_timeout`; `MachineClosed` is the last output."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        core = self._core
+        core.transactions.clear()
+        for stream in core.streams.values():
+            for generation in stream.generations():
+                for pair in list(generation.checklist.pairs.values()):
+                    discard_pair(core, generation, pair)
+            stream.active.clear()
+        for handle in self._gatherer.cancel_resolutions() + self._remote.cancel_resolutions():
+            core.outbox.put(Close(handle))
+        core.timers.clear()
+        core.outbox.put(StateChanged(State.CLOSED, Cause.CLOSED))
+        self._conclusion.state, self._conclusion.cause = State.CLOSED, Cause.CLOSED
+        for relay in list(core.relays.values()):
+            relay.allocation.close(now=now)
+            core.settle(relay)
+        core.timers.set(TimerKey(TimerKind.CLOSE), now + core.config.close_timeout)
+        self._end_if_released()
+
+    def snapshot(self) -> AgentSnapshot:
+        """Returns everything there is to know, as it stands."""
+        return agent_snapshot(
+            self._core,
+            state=self._conclusion.state,
+            cause=self._conclusion.cause,
+            is_done=self._gatherer.is_done,
+            traffic=(self._datagrams_received, self._octets_received, self._datagrams_sent, self._octets_sent),
+        )
+
+    # -- the machine --------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> Instant | None:
+        """Returns when `handle_timeout` is wanted next, or None."""
+        return self._core.timers.next_deadline()
+
+    def take_outputs(self) -> Sequence[Datagram | Bytes | Command | AgentEvent]:
+        """Returns what was output since the last call, in causal order."""
+        return self._core.outbox.take()
+
+    def receive(self, arrival: Arrival, *, now: Instant) -> None:
+        """Takes one thing the world said."""
+        if isinstance(arrival, Datagram):
+            self._on_datagram(arrival, now=now)
+        elif isinstance(arrival, (Resolved, Failed)):
+            self._on_resolution(arrival, now=now)
+        elif isinstance(arrival, Unreachable):
+            self._on_unreachable(arrival, now=now)
+        elif isinstance(arrival, FlowUsed):
+            self._datagrams_received += arrival.packets
+            self._octets_received += arrival.octets
+        else:
+            self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
+        self._finish(now)
+
+    def handle_timeout(self, *, now: Instant) -> None:
+        """Does all work due by `now`."""
+        while (key := self._core.timers.pop_due(now)) is not None:
+            self._on_timer(key, now=now)
+        self._finish(now)
+
+    # -- arrivals -------------------------------------------------------------------------------------------------
+
+    def _on_datagram(self, datagram: Datagram, *, now: Instant) -> None:
+        relay = self._core.relays_by_path.get((datagram.local, datagram.remote))
+        if relay is not None and not self._is_own_answer(datagram.payload):
+            relay.allocation.receive(datagram, now=now)
+            self._core.settle(relay)
+            return
+        if self._is_closing:
+            return
+        socket = self._core.sockets.get(datagram.local)
+        if socket is None or socket.relay is not None:
+            self._core.outbox.drop(DropReason.UNKNOWN_LOCAL_ADDRESS, remote=datagram.remote, now=now)
+            return
+        self._on_payload(socket, datagram.remote, datagram.payload, now=now)
+
+    def _is_own_answer(self, payload: bytes) -> bool:
+        """Says whether it answers a query of ours, where one address is STUN and TURN server both."""
+        return looks_like_stun(payload) and self._core.transactions.get(TransactionId(payload[8:20])) is not None
+
+    def _on_payload(self, socket: Socket, remote: Address, payload: bytes, *, now: Instant) -> None:
+        """Takes what arrived on a host socket or on a relayed address."""
+        if not payload or payload[0] > LAST_STUN_BYTE or not looks_like_stun(payload):
+            self._on_data(socket, remote, payload, now=now)
+            return
+        try:
+            message = decode_message(payload)
+        except DecodeError as failure:
+            self._core.outbox.drop(drop_reason(failure), remote=remote, now=now)
+            return
+        if message.method != Method.BINDING or message.is_rfc3489:
+            self._core.outbox.drop(DropReason.UNEXPECTED_MESSAGE, remote=remote, now=now)
+        elif message.message_class is MessageClass.REQUEST:
+            self._on_request(socket, remote, message, now=now)
+        elif message.message_class is not MessageClass.INDICATION:  # RFC 8445 §11: keepalives want nothing
+            self._on_response(socket, remote, message, now=now)
+
+    def _on_data(self, socket: Socket, remote: Address, payload: bytes, *, now: Instant) -> None:
+        """Delivers data of an address that has proved itself (RFC 8445 §12.2), before nomination too."""
+        stream = self._core.streams[socket.stream]
+        pair = stream.pair_at(socket.address, remote)
+        if (pair is None or not pair.is_known_remote()) and not stream.current.is_early(socket.address, remote):
+            self._core.outbox.drop(DropReason.UNVALIDATED, remote=remote, now=now)
+            return
+        self._datagrams_received += 1
+        self._octets_received += len(payload)
+        self._core.outbox.put(DataReceived(stream.id, socket.component, payload))
+
+    def _on_request(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:
+        if self._core.config.relay_only and socket.relay is None:
+            # Relay-only tells nobody where we are, not even by an answer.
+            self._core.outbox.drop(DropReason.UNKNOWN_LOCAL_ADDRESS, remote=remote, now=now)
+            return
+        role = self._core.role
+        learnt = self._incoming.on_request(socket, remote, message, now=now)
+        if learnt is not None:
+            self._on_learnt(learnt, now=now)
+        if self._core.role is not role:
+            self._touch()
+
+    def _on_learnt(self, learnt: Learnt, *, now: Instant) -> None:
+        pair = learnt.pair
+        if learnt.is_nominated:
+            stream = self._core.streams[pair.stream]
+            generation = self._core.generation_of(pair)
+            if generation is not None:
+                self._conclusion.on_nominated(stream, generation, pair, now=now)
+        if pair.state is not PairState.SUCCEEDED or learnt.is_nominated or self._conclusion.state is State.DISCONNECTED:
+            self._touch()
+
+    def _on_response(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:
+        core = self._core
+        match = core.transactions.match(message, local=socket.address, remote=remote, now=now)
+        core.arm_transactions()
+        if isinstance(match, DropReason):
+            core.outbox.drop(match, remote=remote, now=now)
+            transaction = core.transactions.get(message.transaction_id)
+            if match is DropReason.WRONG_ADDRESS and transaction is not None and isinstance(transaction.context, Check):
+                # RFC 8445 §7.2.5.2.1: an answer along another path fails the pair.
+                core.transactions.cancel(transaction.transaction_id)
+                self._on_judgement(self._outgoing.fail(transaction.context), now=now)
+            return
+        purpose = match.transaction.context
+        if isinstance(purpose, Check):
+            self._on_check_answer(purpose, match, now=now)
+        elif isinstance(purpose, ServerQuery):
+            self._conclusion.heard_server = True
+            self._gatherer.on_answer(purpose, match.message, now=now)
+            self._touch()
+        else:
+            self._on_consent_answer(purpose.pair, match.message, now=now)
+
+    def _on_check_answer(self, check: Check, match: Match[Purpose], *, now: Instant) -> None:
+        generation = self._core.generation_of(check.pair)
+        if generation is not None:
+            self._on_judgement(self._outgoing.on_response(generation, check, match, now=now), now=now)
+
+    def _on_judgement(self, judgement: Judgement, *, now: Instant) -> None:
+        pair = judgement.pair
+        stream = self._core.streams[pair.stream]
+        generation = self._core.generation_of(pair)
+        if judgement.verdict is Verdict.IGNORED or generation is None:
+            return
+        self._touch()
+        if judgement.verdict is not Verdict.SUCCEEDED:
+            return
+        self._consent.grant(pair, now=now)
+        if judgement.is_newly_valid:
+            self._conclusion.on_valid(pair)
+        if judgement.is_nominated:
+            self._conclusion.on_nominated(stream, generation, pair, now=now)
+
+    def _on_consent_answer(self, pair: CandidatePair, message: Message, *, now: Instant) -> None:
+        if message.message_class is MessageClass.SUCCESS:
+            if pair.valid is not None and pair.may_send_data(now):
+                pair.responses_received += 1
+                self._consent.grant(pair, now=now)
+        else:
+            error = message.get(ErrorCode)
+            if error is not None and error.code == FORBIDDEN:  # RFC 7675 §5.2: revoked at once
+                self._lose(pair)
+        if self._conclusion.state is State.DISCONNECTED or pair.valid is None:
+            self._touch()
+
+    def _lose(self, pair: CandidatePair) -> None:
+        stream = self._core.streams[pair.stream]
+        generation = self._core.generation_of(pair)
+        if generation is not None:
+            self._conclusion.on_lost(stream, generation, pair)
+        self._touch()
+
+    def _on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> None:
+        if self._is_closing:
+            return
+        if not self._gatherer.on_resolution(answer, now=now) and not self._remote.on_resolution(answer, now=now):
+            self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
+            return
+        self._touch()
+
+    def _on_unreachable(self, arrival: Unreachable, *, now: Instant) -> None:
+        relay = self._core.relays_by_path.get((arrival.local, arrival.remote))
+        if relay is not None:
+            relay.allocation.receive(arrival, now=now)
+            self._core.settle(relay)
+        if (arrival.icmp_type, arrival.icmp_code) not in HARD_ICMP:
+            return
+        for transaction in self._core.transactions:
+            if (transaction.local, transaction.remote) != (arrival.local, arrival.remote):
+                continue
+            purpose = transaction.context
+            if isinstance(purpose, ServerQuery):
+                self._core.transactions.cancel(transaction.transaction_id)
+                self._gatherer.on_unreachable(purpose)
+            elif isinstance(purpose, Check) and purpose.pair.valid is None:
+                self._core.transactions.cancel(transaction.transaction_id)
+                self._on_judgement(self._outgoing.fail(purpose), now=now)
+        self._touch()
+
+    # -- timers ---------------------------------------------------------------------------------------------------
+
+    def _on_timer(self, key: TimerKey, *, now: Instant) -> None:
+        match key.kind:
+            case TimerKind.TRANSACTIONS:
+                self._on_transactions_due(now)
+            case TimerKind.SLOT:
+                self._scheduler.use_slot(now=now)
+            case TimerKind.ALLOCATION:
+                relay = self._core.relays.get(key.id)
+                if relay is not None:
+                    relay.allocation.handle_timeout(now=now)
+                    self._core.settle(relay)
+                    self._scheduler.look_again()
+            case TimerKind.CONSENT | TimerKind.EXPIRY:
+                self._on_consent_due(key, now=now)
+            case TimerKind.RECHECK:
+                self._conclusion.recheck(self._stream(key.id))
+                self._touch()
+            case TimerKind.KEEPALIVE:
+                is_concluded = all(stream.is_selected for stream in self._core.streams.values())
+                self._gatherer.keep_alive(is_concluded=is_concluded, now=now)
+            case TimerKind.CLOSE:
+                self._core.relays.clear()
+                self._end_if_released()
+            case TimerKind.PATIENCE | TimerKind.NOMINATION | TimerKind.LIVENESS:
+                self._touch()
+
+    def _on_transactions_due(self, now: Instant) -> None:
+        core = self._core
+        for due in core.transactions.due(now):
+            transaction = due.transaction
+            purpose = transaction.context
+            if isinstance(due, Retransmission):
+                if isinstance(purpose, Check):
+                    purpose.pair.retransmissions_sent += 1
+                core.transmit(transaction.local, transaction.remote, transaction.payload, now=now)
+            elif isinstance(purpose, Check):
+                self._on_check_timeout(purpose, due)
+            elif isinstance(purpose, ServerQuery):
+                self._gatherer.on_timeout(purpose)
+                self._touch()
+
+    def _on_check_timeout(self, check: Check, due: TimedOut[Purpose]) -> None:
+        generation = self._core.generation_of(check.pair)
+        if generation is None or check.pair.transaction_id != due.transaction.transaction_id:
+            return
+        if due.integrity_violated:
+            generation.was_refused = True
+        self._outgoing.fail(check)
+        self._touch()
+
+    def _on_consent_due(self, key: TimerKey, *, now: Instant) -> None:
+        pair = self._consent.watched(key.id)
+        if pair is None:
+            return
+        if key.kind is TimerKind.EXPIRY:
+            self._lose(pair)
+            return
+        generation = self._core.generation_of(pair)
+        if generation is not None:
+            self._consent.check(generation, pair, now=now)
+
+    # -- what follows ---------------------------------------------------------------------------------------------
+
+    def _touch(self) -> None:
+        self._is_dirty = True
+        self._scheduler.look_again()
+
+    def _finish(self, now: Instant) -> None:
+        """Does what follows from an input, in one order: relays, nomination, states, the next slot."""
+        self._take_relay_events(now)
+        if self._is_closing:
+            self._end_if_released()
+            return
+        self._conclusion.asked_server = self._gatherer.asked_any
+        if self._gatherer.report_if_done():
+            self._conclusion.is_gathered = True
+            self._touch()
+        while self._is_dirty:
+            self._is_dirty = False
+            self._conclusion.nominate(now=now)
+            self._conclusion.update(now=now)
+            self._take_relay_events(now)
+        self._scheduler.want_slot(now=now)
+        self._core.arm_transactions()
+
+    def _take_relay_events(self, now: Instant) -> None:
+        events = self._core.relay_events
+        while events:
+            relay, event = events.popleft()
+            if isinstance(event, PeerDataReceived):
+                socket = self._core.sockets.get(event.relayed)
+                if socket is not None and not self._is_closing:
+                    self._on_payload(socket, event.peer, event.payload, now=now)
+                continue
+            if isinstance(event, ChannelBound):
+                self._refresh_flow(relay, event.peer, now=now)
+                continue
+            for socket in self._gatherer.on_relay_event(relay, event, now=now):
+                self._conclusion.heard_server = True
+                pair_socket(self._core, socket)
+            if relay.is_over:
+                remove_relay(self._core, self._conclusion, relay, now=now)
+            self._touch()
+
+    def _refresh_flow(self, relay: Relay, peer: Address, *, now: Instant) -> None:
+        for address in relay.relayed:
+            pair = self._core.streams[relay.host.stream].pair_at(address, peer)
+            if pair is not None and pair.may_send_data(now):
+                self._consent.permit_flow(pair)
+
+    def _end_if_released(self) -> None:
+        core = self._core
+        if not core.relays and not self._is_ended:
+            self._is_ended = True
+            core.timers.clear()
+            core.outbox.put(MachineClosed())
+
+    # -- small questions --------------------------------------------------------------------------------------------
+
+    def _stream(self, stream: int) -> Stream:
+        found = self._core.streams.get(stream)
+        if found is None:
+            raise InvalidArgument(f"stream {stream}: there are 1 to {len(self._core.streams)}")
+        return found
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise InvalidState("the agent is closed")

@@ -1,0 +1,98 @@
+"""Local candidates: priorities, foundations, and the address each one sends from.
+
+The value that travels (`Candidate`) lives in wire/candidate_line; here is what only its owner knows: the
+base it sends from, and the rules that give it its numbers. RFC 8445 §5.1.1.3 (foundations), §5.1.2
+(priorities); RFC 8421 §4 (families interleaved, unreliable interfaces last).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from icepath.machine import Transport
+from icepath.net import Address
+from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
+
+# RFC 8445 §5.1.2.2: recommended type preferences.
+TYPE_PREFERENCE: Final[dict[CandidateType, int]] = {
+    CandidateType.HOST: 126,
+    CandidateType.PEER_REFLEXIVE: 110,
+    CandidateType.SERVER_REFLEXIVE: 100,
+    CandidateType.RELAYED: 0,
+}
+# RFC 8445 §5.1.2.1: the local preference is 0 to 65535.
+MAX_LOCAL_PREFERENCE: Final = 0xFFFF
+# How far one step of interface cost pushes an address back: more than the addresses of a usual host
+# take up, so that cost orders first and the interleaving second.
+COST_STEP: Final = 512
+MAX_COST: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCandidate:
+    """Is a candidate of this agent and the base it sends from (RFC 8445 §4)."""
+
+    candidate: Candidate
+    base: Address
+    """A host socket's address, or the relayed address itself."""
+
+    @property
+    def address(self) -> Address:
+        """Returns the candidate's own transport address."""
+        return self.candidate.address
+
+
+def candidate_priority(kind: CandidateType, local_preference: int, component: int) -> int:
+    """Returns a candidate's priority (RFC 8445 §5.1.2.1)."""
+    return (TYPE_PREFERENCE[kind] << 24) + (local_preference << 8) + (256 - component)
+
+
+def pair_priority(controlling: int, controlled: int) -> int:
+    """Returns a pair's priority from its candidates' priorities (RFC 8445 §6.1.2.3)."""
+    low, high = (controlling, controlled) if controlling < controlled else (controlled, controlling)
+    return (low << 32) + 2 * high + (1 if controlling > controlled else 0)
+
+
+class LocalPreferences:
+    """Hands out distinct local preferences, IPv6 and IPv4 alternating, costly interfaces last (RFC 8421 §4)."""
+
+    __slots__ = ("_seen", "_used")
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, bool], int] = {}
+        self._used: set[tuple[CandidateType, int, int]] = set()
+
+    def for_address(self, address: Address, cost: int, component: int) -> int:
+        """Returns the preference of a new host address; the first IPv6 comes before the first IPv4."""
+        family = (component, address.is_ipv6)
+        count = self._seen.get(family, 0)
+        self._seen[family] = count + 1
+        step = 2 * count + (0 if address.is_ipv6 else 1)
+        wanted = MAX_LOCAL_PREFERENCE - min(max(cost, 0), MAX_COST) * COST_STEP - step
+        return self.unique(CandidateType.HOST, wanted, component)
+
+    def unique(self, kind: CandidateType, wanted: int, component: int) -> int:
+        """Returns `wanted`, or the next lower one not used yet for this type and component (RFC 8445 §5.1.2.1)."""
+        preference = max(wanted, 0)
+        while (kind, component, preference) in self._used and preference > 0:
+            preference -= 1
+        self._used.add((kind, component, preference))
+        return preference
+
+
+class Foundations:
+    """Names candidates that likely share their fate (RFC 8445 §5.1.1.3)."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[CandidateType, str, str, Transport], Foundation] = {}
+
+    def of(self, kind: CandidateType, base_host: str, server_host: str, transport: Transport) -> Foundation:
+        """Returns one name for equal type, base address, server address and transport."""
+        key = (kind, base_host, server_host, transport)
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = Foundation(str(len(self._names) + 1))
+        return name

@@ -1,0 +1,183 @@
+"""Checklists and the checklist set: forming, limiting, freezing, and picking the next check.
+
+A `Checklist` holds the pairs of one data stream; the `ChecklistSet` holds all of them and applies the
+rules that reach across streams by foundation. Nothing here sends. RFC 8445 §6.1.2 and §6.1.4; RFC 8838
+§12 for pairs that come later: they are placed as if they had been there from the start.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, auto
+
+from icepath.ice.pair import CandidatePair, PairFoundation, PairKey, PairState
+
+
+class ChecklistState(Enum):
+    """Is a checklist's state (RFC 8445 §6.1.2.1)."""
+
+    RUNNING = auto()
+    COMPLETED = auto()
+    FAILED = auto()
+
+
+class Checklist:
+    """Holds the pairs of one data stream."""
+
+    __slots__ = ("pairs", "state", "triggered")
+
+    def __init__(self) -> None:
+        self.pairs: dict[PairKey, CandidatePair] = {}
+        self.state = ChecklistState.RUNNING
+        # RFC 8445 §6.1.4.1: first in, first out.
+        self.triggered: deque[CandidatePair] = deque()
+
+    def enqueue_triggered(self, pair: CandidatePair) -> None:
+        """Puts the pair into the triggered-check queue, once, and makes it Waiting (RFC 8445 §7.3.1.4)."""
+        pair.state = PairState.WAITING
+        if pair not in self.triggered:
+            self.triggered.append(pair)
+
+    def remove(self, pair: CandidatePair) -> None:
+        """Takes the pair off the checklist and the triggered-check queue."""
+        self.pairs.pop(pair.key, None)
+        if pair in self.triggered:
+            self.triggered.remove(pair)
+
+    def valid_pairs(self, component: int) -> list[CandidatePair]:
+        """Returns the component's valid list (RFC 8445 §7.2.5.3.2)."""
+        return [pair for pair in self.pairs.values() if pair.valid is not None and pair.component == component]
+
+    def is_exhausted(self) -> bool:
+        """Says whether no check is left: every pair Succeeded or Failed (RFC 8445 §7.2.5.4)."""
+        done = (PairState.SUCCEEDED, PairState.FAILED)
+        return not self.triggered and all(pair.state in done for pair in self.pairs.values())
+
+
+class ChecklistSet:
+    """Holds the checklists of all streams, in the streams' order."""
+
+    __slots__ = ("_lists", "_max_pairs", "_turn")
+
+    def __init__(self, max_pairs: int) -> None:
+        self._lists: dict[int, Checklist] = {}
+        self._max_pairs = max_pairs
+        self._turn = 0
+
+    def put(self, stream: int, checklist: Checklist) -> None:
+        """Adds or replaces a stream's checklist."""
+        self._lists[stream] = checklist
+
+    def pairs(self) -> Iterator[CandidatePair]:
+        """Iterates over all pairs, stream by stream."""
+        for checklist in self._lists.values():
+            yield from checklist.pairs.values()
+
+    def counts(self) -> tuple[int, int]:
+        """Returns how many pairs there are, and how many are Waiting or In-Progress (RFC 8445 §14.3)."""
+        total = active = 0
+        for pair in self.pairs():
+            total += 1
+            if pair.state is PairState.WAITING or pair.state is PairState.IN_PROGRESS:
+                active += 1
+        return total, active
+
+    def insert(self, pair: CandidatePair) -> CandidatePair | None:
+        """Adds a pair with the state that RFC 8838 §12 gives it; returns the pair that had to leave, if any.
+
+        The pair that leaves is the newcomer itself when it is the weakest (RFC 8445 §6.1.2.5).
+        """
+        checklist = self._lists[pair.stream]
+        pair.state = self._initial_state(pair)
+        checklist.pairs[pair.key] = pair
+        removed = self._weakest() if sum(1 for _ in self.pairs()) > self._max_pairs else None
+        if removed is not None:
+            self._lists[removed.stream].remove(removed)
+        return removed
+
+    def _weakest(self) -> CandidatePair | None:
+        idle = (PairState.FROZEN, PairState.WAITING, PairState.FAILED)
+        candidates = [pair for pair in self.pairs() if pair.state in idle and pair.valid is None]
+        return min(candidates, key=_by_priority, default=None)
+
+    def _initial_state(self, new: CandidatePair) -> PairState:
+        foundation = new.foundation
+        rank = _rank(new)
+        topmost = True
+        for pair in self.pairs():
+            if pair.foundation != foundation or pair is new:
+                continue
+            if pair.state is PairState.SUCCEEDED:
+                return PairState.WAITING
+            if _rank(pair) < rank:
+                topmost = False
+        return PairState.WAITING if topmost else PairState.FROZEN
+
+    def unfreeze(self, foundation: PairFoundation) -> None:
+        """Makes every Frozen pair of the foundation Waiting (RFC 8445 §7.2.5.3.3)."""
+        for pair in self.pairs():
+            if pair.state is PairState.FROZEN and pair.foundation == foundation:
+                pair.state = PairState.WAITING
+
+    def has_triggered(self) -> bool:
+        """Says whether a triggered check waits."""
+        return any(checklist.triggered for checklist in self._lists.values())
+
+    def next_triggered(self) -> CandidatePair | None:
+        """Takes the next pair from the triggered-check queues, checklists in turn."""
+        for checklist in self._in_turn():
+            if checklist.triggered:
+                return checklist.triggered.popleft()
+        return None
+
+    def next_ordinary(self, is_ready: Callable[[CandidatePair], bool]) -> CandidatePair | None:
+        """Returns the pair to check next by RFC 8445 §6.1.4.2 steps 2 to 4, or None.
+
+        `is_ready` leaves out pairs whose check cannot be sent yet (a relay's permission is missing).
+        """
+        for checklist in self._in_turn():
+            waiting = _waiting(checklist, is_ready)
+            if not waiting and self._thaw(checklist):
+                waiting = _waiting(checklist, is_ready)
+            if waiting:
+                return min(waiting, key=_check_order)
+        return None
+
+    def _thaw(self, checklist: Checklist) -> bool:
+        frozen = [pair for pair in checklist.pairs.values() if pair.state is PairState.FROZEN]
+        if not frozen or any(pair.state is PairState.WAITING for pair in checklist.pairs.values()):
+            return False
+        active = {pair.foundation for pair in self.pairs() if pair.state in (PairState.WAITING, PairState.IN_PROGRESS)}
+        thawed = False
+        for pair in sorted(frozen, key=_rank):
+            if pair.foundation not in active:
+                pair.state = PairState.WAITING
+                active.add(pair.foundation)
+                thawed = True
+        return thawed
+
+    def _in_turn(self) -> Iterable[Checklist]:
+        """Yields the checklists, the next call beginning with the one after the first that yields work."""
+        lists = list(self._lists.values())
+        start = self._turn % len(lists) if lists else 0
+        for offset in range(len(lists)):
+            self._turn = (start + offset + 1) % len(lists)
+            yield lists[(start + offset) % len(lists)]
+
+
+def _waiting(checklist: Checklist, is_ready: Callable[[CandidatePair], bool]) -> list[CandidatePair]:
+    return [pair for pair in checklist.pairs.values() if pair.state is PairState.WAITING and is_ready(pair)]
+
+
+def _by_priority(pair: CandidatePair) -> tuple[int, int]:
+    return (pair.priority, -pair.id)
+
+
+def _check_order(pair: CandidatePair) -> tuple[int, int, int]:
+    return (-pair.priority, pair.component, pair.id)
+
+
+def _rank(pair: CandidatePair) -> tuple[int, int, int]:
+    """Orders a foundation's column: lowest component first, then highest priority (RFC 8445 §6.1.2.6)."""
+    return (pair.component, -pair.priority, pair.id)

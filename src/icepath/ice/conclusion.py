@@ -1,0 +1,246 @@
+"""What follows from checks: nomination, the pair in use per component, and the states.
+
+The parts that send and answer checks report here what became of a pair; here it is decided which pair is
+nominated (by the policy), which one carries data, when a checklist is Completed or Failed, and what the
+agent's state is. RFC 8445 §8.1; RFC 8863 (no failure before patience has run out).
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from icepath.errors import Cause
+from icepath.ice.cause import cause_of_failure
+from icepath.ice.checklist import ChecklistState
+from icepath.ice.consent import Consent
+from icepath.ice.core import Core, TimerKey, TimerKind
+from icepath.ice.events import PairSelected, PairValidated, PolicyFailed, State, StateChanged, StreamFailed
+from icepath.ice.nomination import Nominate, NominationView, PairView, Wait, nominate_best
+from icepath.ice.pair import CandidatePair, PairState
+from icepath.ice.pairing import discard_pair
+from icepath.ice.snapshot import pair_snapshot
+from icepath.ice.stream import Generation, Stream
+from icepath.net import Instant
+
+_PENDING: Final = (PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS)
+
+
+@final
+class Conclusion:
+    """Decides what becomes of valid pairs and what state the agent is in."""
+
+    __slots__ = ("_consent", "_core", "asked_server", "cause", "heard_server", "is_gathered", "state")
+
+    def __init__(self, core: Core, consent: Consent) -> None:
+        self._core = core
+        self._consent = consent
+        self.state = State.NEW
+        self.cause: Cause | None = None
+        # What the gatherer knows, for the policy and for the cause of a failure.
+        self.is_gathered = False
+        self.asked_server = False
+        self.heard_server = False
+
+    # -- pairs ------------------------------------------------------------------------------------------------
+
+    def on_valid(self, pair: CandidatePair) -> None:
+        """Takes a newly valid pair."""
+        self._core.outbox.put(PairValidated(pair.stream, pair.component, pair_snapshot(self._core, pair)))
+
+    def on_nominated(self, stream: Stream, generation: Generation, pair: CandidatePair, *, now: Instant) -> None:
+        """Concludes the pair's component (RFC 8445 §8.1.2).
+
+        A peer that nominates aggressively (RFC 5245) names several: the highest priority counts (RFC 8445 §8.1.1).
+        """
+        pair.use_candidate = False
+        pair.nominate_on_success = False
+        known = generation.nominated.get(pair.component)
+        if known is not None and (known is pair or known.priority > pair.priority):
+            return
+        pair.is_nominated = True
+        if known is not None:
+            known.is_nominated = False
+        generation.nominated[pair.component] = pair
+        for other in list(generation.checklist.pairs.values()):
+            if other.component == pair.component and other is not pair and other.valid is None:
+                discard_pair(self._core, generation, other)
+        self._bind_channel(pair, now=now)
+        if len(generation.nominated) == len(stream.components):
+            generation.checklist.state = ChecklistState.COMPLETED
+            self._core.timers.cancel(TimerKey(TimerKind.PATIENCE, stream.id))
+            self._core.timers.cancel(TimerKey(TimerKind.RECHECK, stream.id))
+
+    def _bind_channel(self, pair: CandidatePair, *, now: Instant) -> None:
+        """Binds a channel once ICE has settled on a relay (RFC 8445 §7.2.1)."""
+        socket = self._core.sockets.get(pair.local.base)
+        if socket is not None and socket.relay is not None:
+            socket.relay.allocation.bind_channel(pair.remote_address, now=now)
+            self._core.settle(socket.relay)
+
+    def on_lost(self, stream: Stream, generation: Generation, pair: CandidatePair) -> None:
+        """Takes the end of a pair's consent: it MUST NOT be used again under these credentials (RFC 7675 §5.1)."""
+        self._consent.unwatch(pair)
+        discard_pair(self._core, generation, pair)
+        if generation.nominated.get(pair.component) is pair:
+            del generation.nominated[pair.component]
+            pair.is_nominated = False
+            if generation is stream.current and not generation.checklist.valid_pairs(pair.component):
+                self._fail(stream, Cause.CONSENT_EXPIRED)
+        if stream.active.get(pair.component) is pair:
+            del stream.active[pair.component]
+
+    # -- nomination ---------------------------------------------------------------------------------------------
+
+    def nominate(self, *, now: Instant) -> None:
+        """Asks the policy about every component that has no nominated pair (RFC 8445 §8.1.1)."""
+        if not self._core.is_controlling:
+            return
+        for stream in self._core.streams.values():
+            generation = stream.current
+            if generation.checklist.state is not ChecklistState.RUNNING or generation.started is None:
+                continue
+            for component in stream.components:
+                if component not in generation.nominated:
+                    self._nominate_component(stream, generation, component, now=now)
+
+    def _nominate_component(self, stream: Stream, generation: Generation, component: int, *, now: Instant) -> None:
+        pairs = [pair for pair in generation.checklist.pairs.values() if pair.component == component]
+        if any(pair.use_candidate for pair in pairs) or not any(pair.valid is not None for pair in pairs):
+            return
+        is_final = self.is_gathered and generation.remote_ended
+        assert generation.started is not None
+        pairs.sort(key=_by_valid_priority, reverse=True)
+        view = NominationView(now, tuple(_view(pair) for pair in pairs), generation.started, is_final)
+        decision = self._decide(view)
+        if isinstance(decision, Wait):
+            if decision.until is not None and decision.until > now:
+                self._core.timers.set(TimerKey(TimerKind.NOMINATION, stream.id), decision.until)
+            return
+        for pair in pairs:
+            if pair.id == decision.pair and pair.valid is not None:
+                pair.use_candidate = True
+                if pair.transaction_id is not None:
+                    self._core.transactions.stop_retransmitting(pair.transaction_id)
+                generation.checklist.enqueue_triggered(pair)
+
+    def _decide(self, view: NominationView) -> Nominate | Wait:
+        try:
+            return self._core.config.nomination(view)
+        except Exception as failure:  # a policy is the application's code: law 1 holds whatever it does
+            self._core.outbox.put(PolicyFailed("nomination", repr(failure)))
+            return nominate_best(view)
+
+    # -- states ---------------------------------------------------------------------------------------------------
+
+    def update(self, *, now: Instant) -> None:
+        """Chooses the pair in use per component, then settles the states of checklists and agent."""
+        for stream in self._core.streams.values():
+            for component in stream.components:
+                self._choose(stream, component, now=now)
+            if stream.is_selected and stream.previous is not None:
+                self._retire(stream)
+            self._judge(stream, now=now)
+        self._set_state(*self._overall(now))
+
+    def _choose(self, stream: Stream, component: int, *, now: Instant) -> None:
+        current = stream.active.get(component)
+        chosen = self._best(stream, component, now)
+        if chosen is not current:
+            if current is not None:
+                self._consent.unwatch(current)
+                del stream.active[component]
+            if chosen is not None:
+                stream.active[component] = chosen
+                self._consent.watch(chosen, now=now)
+        if chosen is not None and chosen.is_nominated and stream.selected.get(component) is not chosen:
+            stream.selected[component] = chosen
+            self._core.outbox.put(PairSelected(stream.id, component, pair_snapshot(self._core, chosen)))
+
+    def _best(self, stream: Stream, component: int, now: Instant) -> CandidatePair | None:
+        nominated = stream.current.nominated.get(component)
+        if nominated is not None and nominated.may_send_data(now):
+            return nominated
+        if stream.previous is not None:
+            # RFC 8445 §9: during a restart data goes on over the old pair until the new one is selected.
+            old = stream.active.get(component)
+            if old is not None and old.generation == stream.previous.number and old.may_send_data(now):
+                return old
+        sendable = [pair for pair in stream.current.checklist.valid_pairs(component) if pair.may_send_data(now)]
+        return max(sendable, key=_by_valid_priority, default=None)
+
+    def _retire(self, stream: Stream) -> None:
+        """Forgets the generation before the one that has just selected its pairs."""
+        assert stream.previous is not None
+        for pair in list(stream.previous.checklist.pairs.values()):
+            self._consent.unwatch(pair)
+            discard_pair(self._core, stream.previous, pair)
+        stream.previous = None
+
+    def _judge(self, stream: Stream, *, now: Instant) -> None:
+        """Fails a checklist that has nothing left to try once patience is over (RFC 8445 §7.2.5.4, RFC 8863 §4)."""
+        generation = stream.current
+        checklist = generation.checklist
+        if generation.started is None or generation.failure is not None:
+            return
+        has_all = all(checklist.valid_pairs(component) for component in stream.components)
+        if checklist.state is ChecklistState.COMPLETED or has_all or not checklist.is_exhausted():
+            return
+        patience_ends = generation.started + self._core.config.patience
+        if now < patience_ends:
+            again = TimerKey(TimerKind.RECHECK, stream.id)
+            at = now + self._core.config.recheck_interval
+            if checklist.pairs and self._core.timers.deadline(again) is None and at < patience_ends:
+                self._core.timers.set(again, at)
+            return
+        cause = cause_of_failure(self._core, stream, heard_server=self.heard_server, asked_server=self.asked_server)
+        self._fail(stream, cause)
+
+    def recheck(self, stream: Stream) -> None:
+        """Tries failed pairs again while patience lasts: the other side may have come late."""
+        for pair in stream.current.checklist.pairs.values():
+            if pair.state is PairState.FAILED:
+                pair.state = PairState.WAITING
+
+    def _fail(self, stream: Stream, cause: Cause) -> None:
+        stream.current.checklist.state = ChecklistState.FAILED
+        stream.current.failure = cause
+        self._core.outbox.put(StreamFailed(stream.id, cause))
+
+    def _overall(self, now: Instant) -> tuple[State, Cause | None]:
+        streams = list(self._core.streams.values())
+        living = [stream for stream in streams if stream.current.failure is None]
+        if not living:
+            return State.FAILED, streams[0].current.failure
+        if all(stream.is_usable for stream in living):
+            active = [pair for stream in living for pair in stream.active.values()]
+            quiet = [pair for pair in active if self._consent.is_quiet(pair, now)]  # each look arms a deadline
+            if quiet:
+                return State.DISCONNECTED, Cause.NO_RECENT_ANSWER
+            is_selected = all(stream.is_selected and stream.previous is None for stream in living)
+            return (State.COMPLETED if is_selected else State.CONNECTED), None
+        if any(stream.current.started is not None for stream in living):
+            return State.CHECKING, None
+        return State.NEW, None
+
+    def _set_state(self, state: State, cause: Cause | None) -> None:
+        if state is not self.state:
+            self.state = state
+            self.cause = cause
+            self._core.outbox.put(StateChanged(state, cause))
+
+
+def _by_valid_priority(pair: CandidatePair) -> tuple[int, int]:
+    return pair.valid_priority
+
+
+def _view(pair: CandidatePair) -> PairView:
+    return PairView(
+        id=pair.id,
+        priority=pair.valid_priority[0],
+        local_type=pair.reported_local.candidate.type,
+        remote_type=pair.remote.type,
+        is_valid=pair.is_valid,
+        is_pending=pair.valid is None and pair.state in _PENDING,
+        rtt=pair.rtt,
+        valid_since=pair.valid_since,
+    )

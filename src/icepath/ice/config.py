@@ -1,0 +1,114 @@
+"""What an agent is told at construction: one frozen value, checked once.
+
+Policies are pure callables from a frozen view to a frozen decision; ice/nomination.py has the ones that
+come with icepath, `rto_by_rfc` below is the retransmission timeout's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from icepath.entropy import IceCredentials, Secret
+from icepath.errors import InvalidArgument
+from icepath.ice.nomination import NominationPolicy, nominate_first_good
+from icepath.ice.pacer import MIN_PACING
+from icepath.net import Seconds
+from icepath.stun.credentials import Challenge
+from icepath.wire.uri import ServerUri
+
+# RFC 8445 §14.3: "Agents MUST NOT use an RTO value smaller than 500 ms."
+MIN_RTO: Final[Seconds] = 0.5
+# RFC 8863 §4: recommended is the time a check takes to fail with the default RTO and Rc.
+DEFAULT_PATIENCE: Final[Seconds] = 39.5
+# RFC 7675 §5.1: "SHOULD set a default interval of 5 seconds", "MUST NOT ... less than 4" after jitter.
+DEFAULT_CONSENT_INTERVAL: Final[Seconds] = 5.0
+MAX_COMPONENT: Final = 256
+
+
+class Role(StrEnum):
+    """Is the agent's role (RFC 8445 §4)."""
+
+    CONTROLLING = "controlling"
+    CONTROLLED = "controlled"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Is one STUN or TURN server to ask, with the credentials it wants."""
+
+    uri: ServerUri
+    username: str | None = None
+    password: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RtoView:
+    """Is what a retransmission-timeout policy may look at (RFC 8445 §14.3)."""
+
+    pacing: Seconds
+    total: int
+    """Checks in the checklist set, or reflexive and relayed candidates while gathering."""
+    active: int
+    """Pairs Waiting or In-Progress; 1 while gathering."""
+
+
+RtoPolicy: TypeAlias = Callable[[RtoView], Seconds]
+
+
+def rto_by_rfc(view: RtoView) -> Seconds:
+    """Returns MAX(500 ms, Ta * N * (Num-Waiting + Num-In-Progress)) (RFC 8445 §14.3)."""
+    return max(MIN_RTO, view.pacing * view.total * view.active)
+
+
+def rto_floor(view: RtoView) -> Seconds:  # noqa: ARG001 - the floor looks at nothing
+    """Returns the shortest lawful RTO whatever the number of checks (RFC 8445 §14.3: "MAY ... other mechanisms")."""
+    return MIN_RTO
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """Says how one agent is to behave.
+
+    Raises: InvalidArgument when a value is out of range.
+    """
+
+    credentials: IceCredentials
+    role: Role
+    components: tuple[int, ...] = (1,)
+    """Number of components of stream 1, stream 2, ..."""
+    servers: tuple[Server, ...] = ()
+    relay_only: bool = False
+    """Announces relayed candidates only, and sends to the remote from nothing else."""
+    pacing: Seconds = MIN_PACING
+    """Ta as proposed to the other side."""
+    patience: Seconds = DEFAULT_PATIENCE
+    """How long to look for a path at least (RFC 8863)."""
+    recheck_interval: Seconds = 5.0
+    """Pause before failed pairs are tried again while patience lasts and nothing else is left to try."""
+    consent_interval: Seconds = DEFAULT_CONSENT_INTERVAL
+    max_pairs: int = 100
+    """RFC 8445 §6.1.2.5: "a default limit of 100"."""
+    max_remote_candidates: int = 100
+    """Per stream, peer-reflexive ones included."""
+    max_early_checks: int = 32
+    """Checks kept until the remote description comes, per stream."""
+    challenges: tuple[tuple[str, Challenge], ...] = ()
+    """Realm and nonce that servers gave earlier, by URI: saves a round trip."""
+    close_timeout: Seconds = 1.0
+    nomination: NominationPolicy = field(default=nominate_first_good)
+    rto: RtoPolicy = field(default=rto_floor)
+
+    def __post_init__(self) -> None:
+        if not self.components or not all(1 <= count <= MAX_COMPONENT for count in self.components):
+            raise InvalidArgument(f"components {self.components}: one to {MAX_COMPONENT} for each stream")
+        if self.pacing < MIN_PACING:
+            raise InvalidArgument(f"pacing {self.pacing} s is below {MIN_PACING} s (RFC 8445 §14.2)")
+        if self.consent_interval < DEFAULT_CONSENT_INTERVAL:
+            raise InvalidArgument(f"consent interval {self.consent_interval} s: at least 5 s (RFC 7675 §5.1)")
+        if self.patience < 0 or self.close_timeout < 0 or self.recheck_interval <= 0:
+            raise InvalidArgument("patience, close_timeout and recheck_interval must not be negative")
+        if min(self.max_pairs, self.max_remote_candidates, self.max_early_checks) < 1:
+            raise InvalidArgument("limits must be at least 1")

@@ -1,0 +1,119 @@
+"""Consent and liveness of the pairs in use.
+
+A valid answer allows sending for 30 s (RFC 7675 §5.1); each check is sent once, every 4 to 6 s, under a new
+transaction. The checks keep NAT bindings alive as well (RFC 8445 §11). Liveness is softer: nothing heard
+for two intervals makes the pair quiet, which is reported as *disconnected* and may pass.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from icepath.entropy import jitter
+from icepath.ice.core import ConsentCheck, Core, TimerKey, TimerKind
+from icepath.ice.outgoing import check_attributes
+from icepath.ice.pair import CandidatePair
+from icepath.ice.pairing import flow_key
+from icepath.ice.stream import Generation
+from icepath.machine import Deliver, SetFlow
+from icepath.net import Instant, Seconds
+from icepath.stun.transaction import RetransmissionPolicy
+from icepath.wire.message import MessageClass, Method, encode_message
+
+# RFC 7675 §5.1: "Consent expires after 30 seconds", whatever is still in flight.
+CONSENT_LIFETIME: Final[Seconds] = 30.0
+# RFC 7675 §5.1: "each interval MUST be randomized from between 0.8 and 1.2 times the basic period".
+JITTER_LOW: Final = 0.8
+JITTER_HIGH: Final = 1.2
+# RFC 7675 §5.1: "transmitted once only"; an answer is awaited as long as it could still renew consent.
+CONSENT_POLICY: Final = RetransmissionPolicy(rto=CONSENT_LIFETIME, rc=1, rm=1)
+# Quiet for this many consent intervals is *disconnected*: one lost check or answer is not enough.
+QUIET_INTERVALS: Final = 2.0
+
+
+@final
+class Consent:
+    """Renews consent of the watched pairs and tells when they are quiet or lost."""
+
+    __slots__ = ("_core", "_watched")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._watched: dict[int, CandidatePair] = {}
+
+    def watched(self, pair_id: int) -> CandidatePair | None:
+        """Returns the watched pair of that id."""
+        return self._watched.get(pair_id)
+
+    def grant(self, pair: CandidatePair, *, now: Instant) -> None:
+        """Takes an authentic answer on the pair as consent for the next 30 s."""
+        pair.consent_until = now + CONSENT_LIFETIME
+        pair.last_heard = now
+        self.permit_flow(pair)
+        if pair.id in self._watched:
+            self._core.timers.set(TimerKey(TimerKind.EXPIRY, pair.id), pair.consent_until)
+
+    def permit_flow(self, pair: CandidatePair) -> None:
+        """Lets the driver deliver the pair's datagrams itself while consent lasts; through relays, channels only."""
+        key = flow_key(self._core, pair)
+        if key is not None and pair.consent_until is not None:
+            is_relayed = key.channel is not None
+            action = Deliver(pair.stream, pair.component, unwrap=is_relayed)
+            self._core.outbox.put(SetFlow(key, action, pair.consent_until))
+
+    def watch(self, pair: CandidatePair, *, now: Instant) -> None:
+        """Begins to renew consent of a pair that data is sent on."""
+        if pair.id in self._watched:
+            return
+        self._watched[pair.id] = pair
+        self._schedule(pair, now=now)
+        self._core.timers.set(TimerKey(TimerKind.EXPIRY, pair.id), pair.consent_until)
+        self._core.timers.set(TimerKey(TimerKind.LIVENESS, pair.id), self.quiet_at(pair, now))
+
+    def unwatch(self, pair: CandidatePair) -> None:
+        """Stops renewing consent of the pair."""
+        if self._watched.pop(pair.id, None) is not None:
+            for kind in (TimerKind.CONSENT, TimerKind.EXPIRY, TimerKind.LIVENESS):
+                self._core.timers.cancel(TimerKey(kind, pair.id))
+
+    def quiet_at(self, pair: CandidatePair, now: Instant) -> Instant:
+        """Returns when the pair counts as quiet if nothing more is heard."""
+        heard = pair.last_heard if pair.last_heard is not None else now
+        return heard + QUIET_INTERVALS * self._core.config.consent_interval
+
+    def is_quiet(self, pair: CandidatePair, now: Instant) -> bool:
+        """Says whether nothing authentic was heard on the pair for two intervals; arms the next look otherwise."""
+        at = self.quiet_at(pair, now)
+        if now >= at:
+            return True
+        self._core.timers.set(TimerKey(TimerKind.LIVENESS, pair.id), at)
+        return False
+
+    def check(self, generation: Generation, pair: CandidatePair, *, now: Instant) -> None:
+        """Sends one consent check and schedules the next."""
+        self._schedule(pair, now=now)
+        if generation.remote is None or pair.local.base not in self._core.sockets:
+            return
+        _, attributes = check_attributes(self._core, generation, pair, use_candidate=False)
+        transaction_id = self._core.transaction_id()
+        key = generation.remote.key
+        payload = encode_message(
+            Method.BINDING, MessageClass.REQUEST, transaction_id, attributes, key=key, fingerprint=True
+        )
+        self._core.transactions.start(
+            transaction_id,
+            local=pair.local.base,
+            remote=pair.remote_address,
+            payload=payload,
+            key=key,
+            context=ConsentCheck(pair),
+            policy=CONSENT_POLICY,
+            now=now,
+        )
+        pair.requests_sent += 1
+        self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
+
+    def _schedule(self, pair: CandidatePair, *, now: Instant) -> None:
+        interval = self._core.config.consent_interval
+        delay = jitter(JITTER_LOW * interval, JITTER_HIGH * interval, self._core.random_bytes)
+        self._core.timers.set(TimerKey(TimerKind.CONSENT, pair.id), now + delay)

@@ -1,0 +1,224 @@
+"""What the parts of one agent share: sockets and relays to send from, transactions, timers, role, streams.
+
+The parts (gathering, outgoing, incoming, consent, nomination) each hold the same `Core` and never each
+other; the agent calls them and passes results on. A relayed address is a local address whose socket is
+an `Allocation`; after every call into one, and only then, it is drained and its deadline stored.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple, TypeAlias, final
+
+from icepath.entropy import tie_breaker
+from icepath.ice.candidate import Foundations, LocalPreferences
+from icepath.ice.checklist import ChecklistSet
+from icepath.ice.config import MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
+from icepath.ice.events import AgentEvent, PolicyFailed, RoleChanged
+from icepath.ice.pacer import Pacer, ReserveSlot
+from icepath.ice.pair import CandidatePair
+from icepath.ice.stream import Generation, Stream
+from icepath.machine import Datagram, DatagramDropped, Event, Handle, LocalAddress, MachineClosed
+from icepath.net import Address, Instant, RandomBytes, Seconds
+from icepath.outbox import Outbox
+from icepath.stun.transaction import TransactionTable
+from icepath.timers import Timers
+from icepath.turn.client.allocation import Allocation
+from icepath.turn.client.events import AllocationEvent
+from icepath.wire.message import TransactionId
+
+TRANSACTION_ID_LENGTH = 12
+
+
+class TimerKind(Enum):
+    """Names what a deadline is for."""
+
+    TRANSACTIONS = auto()
+    SLOT = auto()
+    PATIENCE = auto()
+    RECHECK = auto()
+    NOMINATION = auto()
+    CONSENT = auto()
+    EXPIRY = auto()
+    LIVENESS = auto()
+    KEEPALIVE = auto()
+    ALLOCATION = auto()
+    CLOSE = auto()
+
+
+class TimerKey(NamedTuple):
+    """Names one deadline; `id` is that of the pair, stream or relay it belongs to, or 0."""
+
+    kind: TimerKind
+    id: int = 0
+
+
+@final
+class Relay:
+    """Is one allocation and the host socket it works through."""
+
+    __slots__ = ("allocation", "host", "id", "is_over", "relayed", "server", "url")
+
+    def __init__(self, relay_id: int, allocation: Allocation, host: Socket, server: Address, url: str) -> None:
+        self.id = relay_id
+        self.allocation = allocation
+        self.host = host
+        self.server = server
+        self.url = url
+        self.relayed: tuple[Address, ...] = ()
+        # The allocation failed or was lost: to be taken out of use.
+        self.is_over = False
+
+
+@final
+class Socket:
+    """Is one local address to send from: a host socket, or a relayed address."""
+
+    __slots__ = ("address", "component", "cost", "interface", "preference", "relay", "stream")
+
+    def __init__(
+        self, local: LocalAddress, *, stream: int, component: int, preference: int, relay: Relay | None = None
+    ) -> None:
+        self.address = local.address
+        self.interface = local.interface
+        self.cost = local.cost
+        self.stream = stream
+        self.component = component
+        self.preference = preference
+        self.relay = relay
+
+
+# -- what a transaction was for -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerQuery:
+    """Asks a STUN server for the reflexive address of a host socket."""
+
+    url: str
+    server: Address
+    local: Address
+    is_keepalive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Is a connectivity check of a pair (RFC 8445 §7.2.4)."""
+
+    pair: CandidatePair
+    role: Role
+    priority: int
+    use_candidate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentCheck:
+    """Is a consent check of a pair (RFC 7675 §5.1)."""
+
+    pair: CandidatePair
+
+
+Purpose: TypeAlias = ServerQuery | Check | ConsentCheck
+
+
+@final
+class Core:
+    """Is the state that the parts of one agent share."""
+
+    def __init__(self, config: AgentConfig, *, random_bytes: RandomBytes, reserve_slot: ReserveSlot) -> None:
+        self.config = config
+        self.random_bytes = random_bytes
+        self.outbox: Outbox[AgentEvent] = Outbox()
+        self.timers: Timers[TimerKey] = Timers()
+        self.transactions: TransactionTable[Purpose] = TransactionTable()
+        self.pacer = Pacer(config.pacing, reserve_slot)
+        self.role = config.role
+        self.tie_breaker = tie_breaker(random_bytes)
+        self.streams = {
+            number: Stream(number, count, config.credentials) for number, count in enumerate(config.components, 1)
+        }
+        self.checklists = ChecklistSet(config.max_pairs)
+        for stream in self.streams.values():
+            self.checklists.put(stream.id, stream.current.checklist)
+        self.foundations = Foundations()
+        self.preferences = LocalPreferences()
+        self.sockets: dict[Address, Socket] = {}
+        self.relays: dict[int, Relay] = {}
+        self.relays_by_path: dict[tuple[Address, Address], Relay] = {}
+        # What allocations reported, until the agent has taken it in.
+        self.relay_events: deque[tuple[Relay, AllocationEvent]] = deque()
+        self._last_id = 0
+
+    @property
+    def is_controlling(self) -> bool:
+        """Says whether this agent is in the controlling role."""
+        return self.role is Role.CONTROLLING
+
+    def generation_of(self, pair: CandidatePair) -> Generation | None:
+        """Returns the generation the pair still belongs to, or None when it was discarded."""
+        for generation in self.streams[pair.stream].generations():
+            if generation.number == pair.generation and generation.checklist.pairs.get(pair.key) is pair:
+                return generation
+        return None
+
+    def next_id(self) -> int:
+        """Returns a number not used before in this agent."""
+        self._last_id += 1
+        return self._last_id
+
+    def next_handle(self) -> Handle:
+        """Returns a handle not used before in this agent."""
+        return Handle(self.next_id())
+
+    def transaction_id(self) -> TransactionId:
+        """Draws a transaction identifier (RFC 8489 §5)."""
+        return TransactionId(self.random_bytes(TRANSACTION_ID_LENGTH))
+
+    def transmit(self, local: Address, remote: Address, payload: bytes, *, now: Instant) -> None:
+        """Sends from a host socket, or through the relay whose address `local` is."""
+        socket = self.sockets.get(local)
+        if socket is None:
+            return
+        if socket.relay is None:
+            self.outbox.put(Datagram(local, remote, payload))
+            return
+        socket.relay.allocation.send(remote, payload, now=now)
+        self.settle(socket.relay)
+
+    def settle(self, relay: Relay) -> None:
+        """Drains an allocation and stores its deadline."""
+        allocation = relay.allocation
+        for output in allocation.take_outputs():
+            if isinstance(output, DatagramDropped) or not isinstance(output, Event):
+                self.outbox.put(output)
+            else:
+                self.relay_events.append((relay, output))
+                if isinstance(output, MachineClosed):
+                    self.relays.pop(relay.id, None)
+        self.timers.set(TimerKey(TimerKind.ALLOCATION, relay.id), allocation.next_deadline())
+
+    def rto(self, view: RtoView) -> Seconds:
+        """Asks the policy for a retransmission timeout; RFC 8445 §14.3's floor holds whatever it says."""
+        try:
+            return max(MIN_RTO, self.config.rto(view))
+        except Exception as failure:  # a policy is the application's code: law 1 holds whatever it does
+            self.outbox.put(PolicyFailed("rto", repr(failure)))
+            return rto_by_rfc(view)
+
+    def arm_transactions(self) -> None:
+        """Stores the transaction table's deadline."""
+        self.timers.set(TimerKey(TimerKind.TRANSACTIONS), self.transactions.next_deadline())
+
+    def change_role(self, role: Role, *, draw_tie_breaker: bool) -> None:
+        """Takes the role and computes every pair's priority anew.
+
+        RFC 8445 §7.2.5.1: after a 487 "the agent MUST change the tiebreaker value".
+        """
+        self.role = role
+        if draw_tie_breaker:
+            self.tie_breaker = tie_breaker(self.random_bytes)
+        self.outbox.put(RoleChanged(role))
+        for pair in self.checklists.pairs():
+            pair.reprioritize(self.is_controlling)

@@ -1,0 +1,520 @@
+"""Gathering local candidates: host at once, reflexive and relayed from all servers in parallel.
+
+Nothing waits for a server: each candidate is announced when it is known (RFC 8838 §9), a dead server ends
+only its own asking. Asks wait for the agent's slots like checks do; a TURN server is asked before a STUN
+server, as its answer needs two round trips. RFC 8445 §5.1.1 and §5.1.3; keepalives of §5.1.1.4.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+from icepath.entropy import Secret
+from icepath.errors import Cause, InvalidArgument
+from icepath.ice.candidate import LocalCandidate, candidate_priority
+from icepath.ice.config import RtoView, Server
+from icepath.ice.core import Core, Relay, ServerQuery, Socket, TimerKey, TimerKind
+from icepath.ice.events import CandidateGathered, ChallengeRemembered, GatheringCompleted, ServerFailed
+from icepath.ice.stream import Generation
+from icepath.machine import (
+    Failed,
+    FailReason,
+    Handle,
+    LocalAddress,
+    MachineClosed,
+    Resolve,
+    Resolved,
+    Security,
+    Transport,
+)
+from icepath.net import Address, Instant, Seconds, canonical_host, is_usable_destination, same_family
+from icepath.stun.credentials import LongTermCredentials
+from icepath.stun.transaction import RetransmissionPolicy
+from icepath.turn.client.allocation import Allocation
+from icepath.turn.client.config import AllocationConfig
+from icepath.turn.client.events import (
+    AddressFamilyRefused,
+    Allocated,
+    AllocationEvent,
+    AllocationFailed,
+    AllocationFailure,
+    AllocationLost,
+    CredentialsRejected,
+)
+from icepath.turn.client.events import ChallengeRemembered as AllocationChallengeRemembered
+from icepath.wire.attributes import AddressFamily, ErrorCode, XorMappedAddress
+from icepath.wire.candidate_line import Candidate, CandidateType
+from icepath.wire.message import Message, MessageClass, Method, encode_message
+
+# RFC 8445 §5.1.1.4 and §11: Tr SHOULD be 15 s.
+KEEPALIVE_INTERVAL: Final[Seconds] = 15.0
+# A keepalive is sent once and its answer may come within one RTO's worth of waiting.
+KEEPALIVE_POLICY: Final = RetransmissionPolicy(rto=0.5, rc=1, rm=16)
+
+_ALLOCATION_CAUSES: Final[dict[AllocationFailure, Cause]] = {
+    AllocationFailure.NO_ANSWER: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.UNREACHABLE: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.CREDENTIALS_NEEDED: Cause.WRONG_CREDENTIALS,
+    AllocationFailure.WRONG_CREDENTIALS: Cause.WRONG_CREDENTIALS,
+    AllocationFailure.QUOTA: Cause.ALLOCATION_QUOTA,
+    AllocationFailure.UNSUPPORTED_FAMILY: Cause.UNSUPPORTED,
+    AllocationFailure.UNSUPPORTED_TRANSPORT: Cause.UNSUPPORTED,
+}
+
+
+@final
+class _ServerState:
+    """Is one server and where it was found."""
+
+    __slots__ = ("addresses", "failed", "handle", "server", "url", "was_asked")
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.url = str(server.uri)
+        self.addresses: tuple[Address, ...] = ()
+        self.handle: Handle | None = None
+        self.failed = False
+        self.was_asked = False
+
+    @property
+    def is_turn(self) -> bool:
+        return self.server.uri.scheme == "turn"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Is one server to be asked from one host socket at the next slot."""
+
+    state: _ServerState
+    address: Address
+    socket: Socket
+
+
+@final
+class Gatherer:
+    """Finds local candidates and keeps their bindings alive."""
+
+    __slots__ = (
+        "_answered",
+        "_asked",
+        "_asks",
+        "_core",
+        "_granted",
+        "_in_flight",
+        "_is_done",
+        "_local_ended",
+        "_servers",
+    )
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._servers: list[_ServerState] = []
+        self._asks: deque[_Ask] = deque()
+        self._asked: set[tuple[str, Address]] = set()
+        # Queries and allocations whose first answer is awaited, by local address and url.
+        self._in_flight: set[tuple[str, Address]] = set()
+        # Binding queries that were answered: their bindings are kept alive until checks end.
+        self._answered: dict[tuple[Address, Address], str] = {}
+        self._local_ended = False
+        self._is_done = False
+        self._granted = False
+
+    # -- servers ------------------------------------------------------------------------------------------
+
+    def set_servers(self, servers: tuple[Server, ...], *, now: Instant) -> None:
+        """Asks new servers; gives fresh credentials to allocations of the known ones; drops the rest."""
+        wanted = {str(server.uri): server for server in servers}
+        self._servers = [state for state in self._servers if state.url in wanted]
+        known = {state.url: state for state in self._servers}
+        for url, server in wanted.items():
+            state = known.get(url)
+            if state is None:
+                self._add_server(server, now=now)
+            elif server != state.server:
+                state.server = server
+                self._renew_credentials(state, now=now)
+
+    def _add_server(self, server: Server, *, now: Instant) -> None:
+        state = _ServerState(server)
+        self._servers.append(state)
+        self._is_done = False
+        uri = server.uri
+        if uri.secure or (uri.transport is Transport.TCP):
+            self._fail(state, None, None, Cause.UNSUPPORTED, "TCP, TLS and DTLS to servers are not there yet")
+            return
+        try:
+            host = canonical_host(uri.host)
+        except InvalidArgument:
+            state.handle = self._core.next_handle()
+            self._core.outbox.put(Resolve(state.handle, state.url))
+            return
+        self._found(state, (Address(host, uri.port if uri.port is not None else uri.default_port),))
+
+    def _renew_credentials(self, state: _ServerState, *, now: Instant) -> None:
+        credentials = _credentials(state.server)
+        for relay in list(self._core.relays.values()):
+            if relay.url == state.url and credentials is not None:
+                relay.allocation.set_credentials(credentials, now=now)
+                self._core.settle(relay)
+
+    def on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> bool:
+        """Takes the answer to a server's name; False when the handle is not a server's."""
+        for state in self._servers:
+            if state.handle == answer.handle:
+                state.handle = None
+                if isinstance(answer, Failed):
+                    cause = _NAME_CAUSES.get(answer.reason, Cause.SERVER_NAME_NOT_FOUND)
+                    self._fail(state, None, None, cause, answer.detail)
+                else:
+                    usable = [
+                        found.address
+                        for found in answer.answers
+                        if found.transport is Transport.UDP and found.security is Security.NONE
+                    ]
+                    self._found(state, tuple(usable))
+                return True
+        return False
+
+    def _found(self, state: _ServerState, addresses: tuple[Address, ...]) -> None:
+        state.addresses = tuple(address for address in addresses if is_usable_destination(address))
+        if not state.addresses:
+            self._fail(state, None, None, Cause.SERVER_NAME_NOT_FOUND, "no usable address")
+            return
+        for socket in list(self._core.sockets.values()):
+            self._ask_from(socket, state)
+
+    # -- local addresses ------------------------------------------------------------------------------------
+
+    def add_socket(self, socket: Socket) -> LocalCandidate:
+        """Makes the host candidate and puts the servers to be asked from there into the queue."""
+        self._is_done = False
+        candidate = self._make(socket, CandidateType.HOST, socket.address, socket.preference, None, None)
+        local = LocalCandidate(candidate, socket.address)
+        if not self._core.config.relay_only:
+            self._announce(socket, local)
+        for state in self._servers:
+            self._ask_from(socket, state)
+        return local
+
+    def end_of_local_addresses(self) -> None:
+        """Notes that no further local address is expected now."""
+        self._local_ended = True
+
+    def _ask_from(self, socket: Socket, state: _ServerState) -> None:
+        if socket.relay is not None or state.failed or (self._core.config.relay_only and not state.is_turn):
+            return
+        address = next((found for found in state.addresses if same_family(found, socket.address)), None)
+        key = (state.url, socket.address)
+        if address is None or key in self._asked:
+            return
+        state.was_asked = True
+        self._asked.add(key)
+        self._in_flight.add(key)
+        self._enqueue(_Ask(state, address, socket))
+
+    def _enqueue(self, ask: _Ask) -> None:
+        """Keeps the queue in the order: IPv4 first (a NAT is likely there), TURN before STUN on each socket."""
+        rank = _ask_rank(ask)
+        index = len(self._asks)
+        while index > 0 and _ask_rank(self._asks[index - 1]) > rank:
+            index -= 1
+        self._asks.insert(index, ask)
+
+    # -- asking ---------------------------------------------------------------------------------------------
+
+    @property
+    def has_asks(self) -> bool:
+        """Says whether a server waits to be asked."""
+        return bool(self._asks)
+
+    def ask_next(self, *, now: Instant) -> None:
+        """Asks one server; the agent calls this in a slot of its own."""
+        ask = self._asks.popleft()
+        if ask.socket.address not in self._core.sockets:
+            self._in_flight.discard((ask.state.url, ask.socket.address))
+        elif ask.state.is_turn:
+            self._allocate(ask, now=now)
+        else:
+            self._query(ServerQuery(ask.state.url, ask.address, ask.socket.address), self._policy(), now=now)
+
+    def _policy(self) -> RetransmissionPolicy:
+        view = RtoView(self._core.pacer.interval, len(self._in_flight), 1)
+        return RetransmissionPolicy(rto=self._core.rto(view))
+
+    def _query(self, query: ServerQuery, policy: RetransmissionPolicy, *, now: Instant) -> None:
+        transaction_id = self._core.transaction_id()
+        payload = encode_message(Method.BINDING, MessageClass.REQUEST, transaction_id)
+        self._core.transactions.start(
+            transaction_id,
+            local=query.local,
+            remote=query.server,
+            payload=payload,
+            key=None,
+            context=query,
+            policy=policy,
+            now=now,
+        )
+        self._core.transmit(query.local, query.server, payload, now=now)
+
+    def _allocate(self, ask: _Ask, *, now: Instant) -> None:
+        core = self._core
+        key = (ask.socket.address, ask.address)
+        if key in core.relays_by_path:
+            self._fail(ask.state, ask.socket.address, None, Cause.UNSUPPORTED, "one allocation per server and socket")
+            return
+        challenge = dict(core.config.challenges).get(ask.state.url)
+        config = AllocationConfig(
+            server=ask.address,
+            local=ask.socket.address,
+            credentials=_credentials(ask.state.server),
+            challenge=challenge,
+            families=self._relay_families(ask.socket),
+            policy=self._policy(),
+            close_timeout=core.config.close_timeout,
+        )
+        self._granted = True
+        allocation = Allocation(config, random_bytes=core.random_bytes, reserve_slot=self._reserve_slot, now=now)
+        relay = Relay(core.next_id(), allocation, ask.socket, ask.address, ask.state.url)
+        core.relays[relay.id] = relay
+        core.relays_by_path[key] = relay
+        generation = core.streams[ask.socket.stream].current
+        allocation.permit(_hosts(generation), now=now)
+        core.settle(relay)
+
+    def _reserve_slot(self, now: Instant) -> Instant:
+        """Gives an allocation the slot it was made in, then slots like everybody's."""
+        if self._granted:
+            self._granted = False
+            return now
+        return self._core.pacer.reserve(now)
+
+    def _relay_families(self, socket: Socket) -> tuple[AddressFamily, ...]:
+        """Asks for the socket's own family, and for the other one where no socket of ours is of it."""
+        own = AddressFamily.IPV6 if socket.address.is_ipv6 else AddressFamily.IPV4
+        for other in self._core.sockets.values():
+            if other.relay is None and not same_family(other.address, socket.address):
+                return (own,)
+        return (AddressFamily.IPV4, AddressFamily.IPV6)
+
+    # -- answers ----------------------------------------------------------------------------------------------
+
+    def on_answer(self, query: ServerQuery, message: Message, *, now: Instant) -> None:
+        """Takes a STUN server's answer."""
+        self._in_flight.discard((query.url, query.local))
+        socket = self._core.sockets.get(query.local)
+        if query.is_keepalive or socket is None:
+            return
+        mapped = message.get(XorMappedAddress)
+        if message.message_class is MessageClass.ERROR or mapped is None:
+            error = message.get(ErrorCode)
+            code, text = (error.code, error.reason) if error is not None else (None, "no mapped address")
+            self._report(query.url, query.local, code, Cause.SERVER_REFUSED, text)
+            return
+        self._answered[query.local, query.server] = query.url
+        self._add_reflexive(socket, mapped.address, query.server, query.url)
+        self._arm_keepalive(now)
+
+    def on_timeout(self, query: ServerQuery) -> None:
+        """Takes a STUN server's silence."""
+        self._in_flight.discard((query.url, query.local))
+        if not query.is_keepalive:
+            self._report(query.url, query.local, None, Cause.SERVER_UNREACHABLE, "no answer")
+
+    def on_unreachable(self, query: ServerQuery) -> None:
+        """Takes an ICMP error about a query as its end."""
+        self._in_flight.discard((query.url, query.local))
+        if not query.is_keepalive:
+            self._report(query.url, query.local, None, Cause.SERVER_UNREACHABLE, "ICMP: destination unreachable")
+
+    def on_relay_event(self, relay: Relay, event: AllocationEvent, *, now: Instant) -> list[Socket]:
+        """Takes what an allocation reports; returns the relayed addresses that can be sent from now."""
+        key = (relay.url, relay.host.address)
+        match event:
+            case Allocated(relayed=relayed, mapped=mapped):
+                self._in_flight.discard(key)
+                if mapped is not None and not self._core.config.relay_only:
+                    self._add_reflexive(relay.host, mapped, relay.server, relay.url)
+                self._arm_keepalive(now)
+                return self._add_relayed(relay, relayed, mapped)
+            case (
+                AllocationFailed(reason=reason, code=code, text=text)
+                | AllocationLost(reason=reason, code=code, text=text)
+            ):
+                self._in_flight.discard(key)
+                relay.is_over = True
+                cause = _ALLOCATION_CAUSES.get(reason, Cause.SERVER_REFUSED)
+                self._report(relay.url, relay.host.address, code, cause, text or reason.value)
+            case AddressFamilyRefused(code=code, text=text):
+                self._report(relay.url, relay.host.address, code, Cause.UNSUPPORTED, text)
+            case CredentialsRejected(code=code):
+                self._report(relay.url, relay.host.address, code, Cause.WRONG_CREDENTIALS, "refresh refused")
+            case AllocationChallengeRemembered(challenge=challenge):
+                self._core.outbox.put(ChallengeRemembered(relay.url, challenge))
+            case MachineClosed():
+                self._in_flight.discard(key)
+                self._core.relays_by_path.pop((relay.host.address, relay.server), None)
+            case _:
+                pass
+        return []
+
+    def _add_reflexive(self, socket: Socket, mapped: Address, server: Address, url: str) -> None:
+        if self._core.config.relay_only or not same_family(mapped, socket.address):
+            return
+        generation = self._core.streams[socket.stream].current
+        if generation.local_at(mapped, socket.component) is not None:
+            return  # RFC 8445 §5.1.3: same address and base, or a host candidate's: redundant
+        kind = CandidateType.SERVER_REFLEXIVE
+        preference = self._core.preferences.unique(kind, socket.preference, socket.component)
+        candidate = self._make(socket, kind, mapped, preference, socket.address, server, url=url)
+        self._announce(socket, LocalCandidate(candidate, socket.address))
+
+    def _add_relayed(self, relay: Relay, relayed: tuple[Address, ...], mapped: Address | None) -> list[Socket]:
+        relay.relayed = relayed
+        host = relay.host
+        sockets: list[Socket] = []
+        for address in relayed:
+            if address in self._core.sockets:
+                continue
+            preference = self._core.preferences.unique(CandidateType.RELAYED, host.preference, host.component)
+            local = LocalAddress(address, host.interface, cost=host.cost)
+            socket = Socket(local, stream=host.stream, component=host.component, preference=preference, relay=relay)
+            self._core.sockets[address] = socket
+            # RFC 8839 §5.1 lets the related address be hidden; relay-only must not tell where we are.
+            related = _unspecified(address) if self._core.config.relay_only or mapped is None else mapped
+            kind = CandidateType.RELAYED
+            candidate = self._make(socket, kind, address, preference, related, relay.server, url=relay.url)
+            self._announce(socket, LocalCandidate(candidate, address))
+            sockets.append(socket)
+        return sockets
+
+    # -- candidates -------------------------------------------------------------------------------------------
+
+    def _make(
+        self,
+        socket: Socket,
+        kind: CandidateType,
+        address: Address,
+        preference: int,
+        related: Address | None,
+        server: Address | None,
+        *,
+        url: str | None = None,
+    ) -> Candidate:
+        core = self._core
+        server_host = "" if server is None else server.host
+        return Candidate(
+            foundation=core.foundations.of(kind, socket.address.host, server_host, Transport.UDP),
+            component=socket.component,
+            transport=Transport.UDP,
+            priority=candidate_priority(kind, preference, socket.component),
+            host=address.host,
+            port=address.port,
+            type=kind,
+            related_address=related,
+            ufrag=core.streams[socket.stream].current.credentials.ufrag,
+            url=url,
+        )
+
+    def _announce(self, socket: Socket, local: LocalCandidate) -> None:
+        generation = self._core.streams[socket.stream].current
+        generation.candidates[local.address, socket.component] = local
+        self._core.outbox.put(CandidateGathered(socket.stream, local.candidate))
+
+    def announce_again(self, stream: int, old: Generation) -> None:
+        """Announces the candidates of an old generation under the new one's ufrag (RFC 8445 §9)."""
+        generation = self._core.streams[stream].current
+        for (address, component), local in old.candidates.items():
+            if local.candidate.type is CandidateType.PEER_REFLEXIVE or local.base not in self._core.sockets:
+                continue
+            candidate = replace(local.candidate, ufrag=generation.credentials.ufrag)
+            generation.candidates[address, component] = LocalCandidate(candidate, local.base)
+            self._core.outbox.put(CandidateGathered(stream, candidate))
+        self._is_done = False
+
+    # -- failures and the end ---------------------------------------------------------------------------------
+
+    def _fail(self, state: _ServerState, local: Address | None, code: int | None, cause: Cause, text: str) -> None:
+        state.failed = local is None
+        if local is not None:
+            self._in_flight.discard((state.url, local))
+        self._report(state.url, local, code, cause, text)
+
+    def _report(self, url: str, local: Address | None, code: int | None, cause: Cause, text: str) -> None:
+        self._core.outbox.put(ServerFailed(url, local, code, cause, text))
+
+    def report_if_done(self) -> bool:
+        """Emits `GatheringCompleted` once everything has answered or failed; says whether it did."""
+        if self._is_done or not self._local_ended or self._asks or self._in_flight:
+            return False
+        if any(state.handle is not None for state in self._servers):
+            return False
+        for state in self._servers:
+            if not state.was_asked and not state.failed and not (self._core.config.relay_only and not state.is_turn):
+                state.failed = True
+                self._report(state.url, None, None, Cause.NO_COMMON_FAMILY, "no local address of the server's family")
+        self._is_done = True
+        self._core.outbox.put(GatheringCompleted())
+        return True
+
+    def cancel_resolutions(self) -> list[Handle]:
+        """Forgets the server names under resolution; returns their handles."""
+        handles = [state.handle for state in self._servers if state.handle is not None]
+        for state in self._servers:
+            state.handle = None
+        return handles
+
+    @property
+    def asked_any(self) -> bool:
+        """Says whether any server was asked."""
+        return bool(self._asked)
+
+    @property
+    def is_done(self) -> bool:
+        """Says whether every server has answered or failed."""
+        return self._is_done
+
+    # -- keepalives ---------------------------------------------------------------------------------------------
+
+    def _arm_keepalive(self, now: Instant) -> None:
+        key = TimerKey(TimerKind.KEEPALIVE)
+        if self._core.timers.deadline(key) is None:
+            self._core.timers.set(key, now + KEEPALIVE_INTERVAL)
+
+    def keep_alive(self, *, is_concluded: bool, now: Instant) -> None:
+        """Keeps the NAT bindings of candidates alive while they may still be used (RFC 8445 §5.1.1.4)."""
+        if not is_concluded:
+            for (local, server), url in self._answered.items():
+                if local in self._core.sockets:
+                    self._query(ServerQuery(url, server, local, is_keepalive=True), KEEPALIVE_POLICY, now=now)
+        for relay in self._core.relays.values():
+            indication = encode_message(Method.BINDING, MessageClass.INDICATION, self._core.transaction_id())
+            self._core.transmit(relay.host.address, relay.server, indication, now=now)
+        if self._core.relays or (self._answered and not is_concluded):
+            self._arm_keepalive(now)
+
+
+_NAME_CAUSES: Final[dict[FailReason, Cause]] = {
+    FailReason.UNSUPPORTED: Cause.UNSUPPORTED,
+    FailReason.UNREACHABLE: Cause.SERVER_UNREACHABLE,
+}
+
+
+def _ask_rank(ask: _Ask) -> tuple[bool, int, int, Address, bool]:
+    socket = ask.socket
+    return (socket.address.is_ipv6, socket.stream, socket.component, socket.address, not ask.state.is_turn)
+
+
+def _credentials(server: Server) -> LongTermCredentials | None:
+    if server.username is None:
+        return None
+    return LongTermCredentials(server.username, server.password if server.password is not None else Secret(""))
+
+
+def _hosts(generation: Generation) -> list[str]:
+    return sorted({candidate.host for candidate in generation.remote_candidates.values() if not candidate.is_name})
+
+
+def _unspecified(address: Address) -> Address:
+    return Address("::" if address.is_ipv6 else "0.0.0.0", 0)

@@ -1,0 +1,234 @@
+"""Answering checks: authentication, role conflicts, peer-reflexive candidates, triggered checks.
+
+Everything of RFC 8445 §7.3. The answer leaves first, then what is learnt from the check is put in place.
+A check that comes before the remote description is answered too and kept to be followed up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from icepath.errors import DecodeError, DecodeReason
+from icepath.ice.config import Role
+from icepath.ice.core import Core, Socket
+from icepath.ice.outgoing import ROLE_CONFLICT
+from icepath.ice.pair import CandidatePair, PairKey, PairState
+from icepath.ice.pairing import base_candidate, make_pair, permit_remote
+from icepath.ice.stream import EarlyCheck, Generation, Stream
+from icepath.machine import DropReason, Transport
+from icepath.net import Address, Instant
+from icepath.wire.attributes import (
+    Attribute,
+    ErrorCode,
+    IceControlled,
+    IceControlling,
+    Priority,
+    UnknownAttributes,
+    UseCandidate,
+    Username,
+    XorMappedAddress,
+)
+from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
+from icepath.wire.integrity import IntegrityKey
+from icepath.wire.message import Message, MessageClass, Method, encode_message, verify
+
+BAD_REQUEST: Final = 400
+UNAUTHENTICATED: Final = 401
+UNKNOWN_ATTRIBUTE: Final = 420
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """Is what a check told: its pair, and whether it concludes the pair's component (controlled only)."""
+
+    pair: CandidatePair
+    is_nominated: bool = False
+
+
+@final
+class Incoming:
+    """Answers checks and learns from them."""
+
+    __slots__ = ("_core", "_learnt_count")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._learnt_count = 0
+
+    def on_request(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> Learnt | None:
+        """Answers a Binding request that arrived on the socket; returns what it told, if it counts."""
+        core = self._core
+        stream = core.streams[socket.stream]
+        generation = self._authenticate(stream, socket, remote, message, now=now)
+        if generation is None:
+            return None
+        priority = message.get(Priority)
+        if message.unknown_required or priority is None:
+            attribute = UnknownAttributes(message.unknown_required)
+            code = UNKNOWN_ATTRIBUTE if message.unknown_required else BAD_REQUEST
+            extra: tuple[Attribute, ...] = (attribute,) if message.unknown_required else ()
+            self._refuse(socket, remote, message, code, generation.key, extra, now=now)
+            return None
+        if not self._repair_roles(message):
+            self._refuse(socket, remote, message, ROLE_CONFLICT, generation.key, now=now)
+            return None
+        self._accept(socket, remote, message, generation.key, now=now)
+        username = message.get(Username)
+        assert username is not None  # _authenticate read it
+        check = EarlyCheck(
+            socket.address,
+            remote,
+            username.text.partition(":")[2],
+            priority.value,
+            message.get(UseCandidate) is not None,
+        )
+        return self.follow_up(stream, generation, check, now=now)
+
+    def _authenticate(
+        self, stream: Stream, socket: Socket, remote: Address, message: Message, *, now: Instant
+    ) -> Generation | None:
+        """Returns the generation whose credentials the request carries (RFC 8489 §9.1.3), or refuses it."""
+        username = message.get(Username)
+        if username is None or not message.has_integrity:
+            self._core.outbox.drop(DropReason.MISSING_INTEGRITY, remote=remote, now=now)
+            self._refuse(socket, remote, message, BAD_REQUEST, None, now=now)
+            return None
+        generation = stream.by_ufrag(username.text.partition(":")[0])
+        if generation is None:
+            self._core.outbox.drop(DropReason.UNKNOWN_USERNAME, remote=remote, now=now)
+            self._refuse(socket, remote, message, UNAUTHENTICATED, None, now=now)
+            return None
+        try:
+            verify(message, generation.key)
+        except DecodeError as failure:
+            missing = failure.reason is DecodeReason.MISSING_INTEGRITY
+            reason = DropReason.MISSING_INTEGRITY if missing else DropReason.BAD_INTEGRITY
+            self._core.outbox.drop(reason, remote=remote, now=now)
+            self._refuse(socket, remote, message, UNAUTHENTICATED, None, now=now)
+            generation.was_refused = True
+            return None
+        return generation
+
+    def _repair_roles(self, message: Message) -> bool:
+        """Settles a role conflict (RFC 8445 §7.3.1.1); False when the answer must be 487."""
+        core = self._core
+        if core.is_controlling:
+            theirs = message.get(IceControlling)
+            if theirs is None:
+                return True
+            if core.tie_breaker >= theirs.tie_breaker:
+                return False
+            core.change_role(Role.CONTROLLED, draw_tie_breaker=False)
+            return True
+        other = message.get(IceControlled)
+        if other is None:
+            return True
+        if core.tie_breaker < other.tie_breaker:
+            return False
+        core.change_role(Role.CONTROLLING, draw_tie_breaker=False)
+        return True
+
+    def _accept(self, socket: Socket, remote: Address, message: Message, key: IntegrityKey, *, now: Instant) -> None:
+        payload = encode_message(
+            Method.BINDING,
+            MessageClass.SUCCESS,
+            message.transaction_id,
+            (XorMappedAddress(remote),),
+            key=key,
+            fingerprint=True,
+        )
+        self._core.transmit(socket.address, remote, payload, now=now)
+
+    def _refuse(
+        self,
+        socket: Socket,
+        remote: Address,
+        message: Message,
+        code: int,
+        key: IntegrityKey | None,
+        extra: tuple[Attribute, ...] = (),
+        *,
+        now: Instant,
+    ) -> None:
+        attributes = (ErrorCode(code, ""), *extra)
+        payload = encode_message(
+            Method.BINDING, MessageClass.ERROR, message.transaction_id, attributes, key=key, fingerprint=True
+        )
+        self._core.transmit(socket.address, remote, payload, now=now)
+
+    def follow_up(self, stream: Stream, generation: Generation, check: EarlyCheck, *, now: Instant) -> Learnt | None:
+        """Learns the remote candidate, finds or makes the pair, and triggers its check (RFC 8445 §7.3.1.3-5)."""
+        if generation.remote is None:
+            if len(generation.early_checks) < self._core.config.max_early_checks:
+                generation.early_checks.append(check)
+            else:
+                self._core.outbox.drop(DropReason.LIMIT, remote=check.remote, now=now)
+            return None
+        if check.remote_ufrag != generation.remote.ufrag:
+            self._core.outbox.drop(DropReason.UNKNOWN_USERNAME, remote=check.remote, now=now)
+            return None
+        pair = self._pair_of(stream, generation, check, now=now)
+        if pair is None:
+            return None
+        pair.requests_received += 1
+        pair.responses_sent += 1
+        pair.last_heard = now
+        self._trigger(generation, pair)
+        if check.use_candidate and not self._core.is_controlling:
+            if pair.valid is not None:
+                return Learnt(pair, is_nominated=True)
+            pair.nominate_on_success = True
+        return Learnt(pair)
+
+    def _pair_of(
+        self, stream: Stream, generation: Generation, check: EarlyCheck, *, now: Instant
+    ) -> CandidatePair | None:
+        pair = generation.checklist.pairs.get(PairKey(check.local, check.remote))
+        socket = self._core.sockets.get(check.local)
+        if pair is not None or socket is None:
+            return pair
+        local = base_candidate(generation, socket)
+        if local is None:
+            return None
+        candidate = generation.remote_candidates.get((check.remote, socket.component))
+        if candidate is None:
+            candidate = self._learn(stream, generation, socket, check, now=now)
+            if candidate is None:
+                return None
+        return make_pair(self._core, generation, stream.id, local, candidate, check.remote)
+
+    def _learn(
+        self, stream: Stream, generation: Generation, socket: Socket, check: EarlyCheck, *, now: Instant
+    ) -> Candidate | None:
+        """Adds a peer-reflexive remote candidate; it is paired with nothing else (RFC 8445 §7.3.1.3)."""
+        if len(generation.remote_candidates) >= self._core.config.max_remote_candidates:
+            self._core.outbox.drop(DropReason.LIMIT, remote=check.remote, now=now)
+            return None
+        self._learnt_count += 1
+        candidate = Candidate(
+            # "/" sets it apart from the foundations that agents use, which are short numbers.
+            foundation=Foundation(f"/learnt/{self._learnt_count}"),
+            component=socket.component,
+            transport=Transport.UDP,
+            priority=check.priority,
+            host=check.remote.host,
+            port=check.remote.port,
+            type=CandidateType.PEER_REFLEXIVE,
+        )
+        generation.remote_candidates[check.remote, socket.component] = candidate
+        permit_remote(self._core, stream.id, check.remote.host, now=now)
+        return candidate
+
+    def _trigger(self, generation: Generation, pair: CandidatePair) -> None:
+        """Enqueues a triggered check unless the pair has already succeeded (RFC 8445 §7.3.1.4)."""
+        if pair.state is PairState.SUCCEEDED:
+            return
+        if pair.component in generation.nominated and generation.nominated[pair.component] is not pair:
+            # RFC 8445 §8.1.2: answered, but no longer checked once the component is concluded.
+            if pair.valid is None and not self._core.is_controlling:
+                generation.checklist.enqueue_triggered(pair)
+            return
+        if pair.state is PairState.IN_PROGRESS and pair.transaction_id is not None:
+            self._core.transactions.stop_retransmitting(pair.transaction_id)
+        generation.checklist.enqueue_triggered(pair)

@@ -1,0 +1,172 @@
+"""Candidate pairs and their five states.
+
+One `CandidatePair` stands for one way to send: a local base and a remote address. A check's valid pair
+(RFC 8445 §7.2.5.3.2) has the same base and remote and differs only in the local candidate it reports,
+so it is the same object with `valid` set. RFC 8445 §6.1.2.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import NamedTuple, TypeAlias, final
+
+from icepath.ice.candidate import LocalCandidate, pair_priority
+from icepath.net import Address, Instant, Seconds, is_loopback, same_family
+from icepath.wire.candidate_line import Candidate, Foundation
+from icepath.wire.message import TransactionId
+
+PairFoundation: TypeAlias = tuple[Foundation, Foundation]
+
+
+class PairState(Enum):
+    """Is a pair's state (RFC 8445 §6.1.2.6)."""
+
+    FROZEN = auto()
+    WAITING = auto()
+    IN_PROGRESS = auto()
+    SUCCEEDED = auto()
+    FAILED = auto()
+
+
+class PairKey(NamedTuple):
+    """Names one way to send."""
+
+    local: Address
+    remote: Address
+
+
+@final
+class CandidatePair:
+    """Is one way to send, what is known of it, and what it has carried."""
+
+    __slots__ = (
+        "component",
+        "consent_until",
+        "generation",
+        "id",
+        "is_nominated",
+        "last_heard",
+        "last_request_at",
+        "local",
+        "nominate_on_success",
+        "priority",
+        "remote",
+        "remote_address",
+        "requests_received",
+        "requests_sent",
+        "responses_received",
+        "responses_sent",
+        "retransmissions_sent",
+        "rtt",
+        "rtt_total",
+        "state",
+        "stream",
+        "transaction_id",
+        "use_candidate",
+        "valid",
+        "valid_since",
+    )
+
+    def __init__(
+        self,
+        pair_id: int,
+        local: LocalCandidate,
+        remote: Candidate,
+        remote_address: Address,
+        *,
+        stream: int,
+        generation: int,
+        is_controlling: bool,
+    ) -> None:
+        self.id = pair_id
+        self.local = local
+        self.remote = remote
+        self.remote_address = remote_address
+        self.stream = stream
+        self.generation = generation
+        self.component = local.candidate.component
+        self.state = PairState.FROZEN
+        self.priority = 0
+        self.transaction_id: TransactionId | None = None
+        # The valid pair's local candidate, once a check succeeded.
+        self.valid: LocalCandidate | None = None
+        self.is_nominated = False
+        # Controlling: the next check carries USE-CANDIDATE.
+        self.use_candidate = False
+        # Controlled: a request with USE-CANDIDATE came before our own check succeeded (RFC 8445 §7.3.1.5).
+        self.nominate_on_success = False
+        self.valid_since: Instant | None = None
+        # RFC 7675 §5.1: sending is allowed until then.
+        self.consent_until: Instant | None = None
+        self.last_heard: Instant | None = None
+        self.last_request_at: Instant | None = None
+        self.rtt: Seconds | None = None
+        self.rtt_total: Seconds = 0.0
+        self.requests_sent = 0
+        self.retransmissions_sent = 0
+        self.responses_received = 0
+        self.requests_received = 0
+        self.responses_sent = 0
+        self.reprioritize(is_controlling)
+
+    @property
+    def key(self) -> PairKey:
+        """Returns the base and the remote address."""
+        return PairKey(self.local.base, self.remote_address)
+
+    @property
+    def foundation(self) -> PairFoundation:
+        """Returns the combined foundation (RFC 8445 §6.1.2.6)."""
+        return (self.local.candidate.foundation, self.remote.foundation)
+
+    @property
+    def is_valid(self) -> bool:
+        """Says whether a check of this pair succeeded and it was not removed since."""
+        return self.valid is not None
+
+    @property
+    def reported_local(self) -> LocalCandidate:
+        """Returns the local candidate as the valid pair has it, or the base's."""
+        return self.valid if self.valid is not None else self.local
+
+    def reprioritize(self, is_controlling: bool) -> None:
+        """Computes the priority anew; it depends on the role (RFC 8445 §6.1.2.3)."""
+        local, remote = self.local.candidate.priority, self.remote.priority
+        self.priority = pair_priority(local, remote) if is_controlling else pair_priority(remote, local)
+
+    @property
+    def valid_priority(self) -> tuple[int, int]:
+        """Orders valid pairs: by the reported candidates' priorities, then the earlier pair first."""
+        low, high = sorted((self.reported_local.candidate.priority, self.remote.priority))
+        return ((low << 32) + 2 * high, -self.id)
+
+    def may_send_data(self, now: Instant) -> bool:
+        """Says whether the far side consents to receive data now (RFC 7675 §5.1)."""
+        return self.valid is not None and self.consent_until is not None and now < self.consent_until
+
+    def is_known_remote(self) -> bool:
+        """Says whether the far side proved itself on this pair, by a request or by an answer."""
+        return self.valid is not None or self.requests_received > 0
+
+    def __repr__(self) -> str:
+        return f"CandidatePair({self.local.base} -> {self.remote_address}, {self.state.name})"
+
+
+def may_pair(local: LocalCandidate, remote: Candidate, remote_address: Address) -> bool:
+    """Says whether the two form a pair: component, transport and family agree (RFC 8445 §6.1.2.2).
+
+    IPv6 link-local and loopback addresses reach only their own kind, and no address pairs with itself.
+    """
+    mine = local.candidate
+    if mine.component != remote.component or mine.transport is not remote.transport:
+        return False
+    if not same_family(local.base, remote_address):
+        return False
+    if is_loopback(local.base.host) != is_loopback(remote_address.host) or local.base == remote_address:
+        return False
+    return is_ipv6_link_local(local.base) == is_ipv6_link_local(remote_address)
+
+
+def is_ipv6_link_local(address: Address) -> bool:
+    """Says whether the address is in fe80::/10."""
+    return address.host[:3] in {"fe8", "fe9", "fea", "feb"}

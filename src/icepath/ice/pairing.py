@@ -1,0 +1,103 @@
+"""Forming pairs: every base with every remote candidate that fits, as either becomes known.
+
+A reflexive candidate sends from its base, so only bases (host and relayed sockets) are paired; that is
+RFC 8445 §6.1.2.4's pruning done beforehand. RFC 8445 §6.1.2.2; RFC 8838 §10 and §11 for those that come later.
+"""
+
+from __future__ import annotations
+
+from icepath.ice.candidate import LocalCandidate
+from icepath.ice.core import Core, Socket
+from icepath.ice.pair import CandidatePair, PairKey, PairState, may_pair
+from icepath.ice.stream import Generation, Stream
+from icepath.machine import DropFlow, FlowKey
+from icepath.net import Address, Instant
+from icepath.wire.candidate_line import Candidate
+
+
+def base_candidate(generation: Generation, socket: Socket) -> LocalCandidate | None:
+    """Returns the candidate whose base the socket is; None for a host socket that is not announced (relay-only)."""
+    return generation.local_at(socket.address, socket.component)
+
+
+def pair_socket(core: Core, socket: Socket) -> None:
+    """Pairs a new base with the remote candidates known so far."""
+    generation = core.streams[socket.stream].current
+    if generation.remote is None:
+        return
+    for (address, component), candidate in list(generation.remote_candidates.items()):
+        if component == socket.component:
+            _form(core, generation, socket, candidate, address)
+
+
+def pair_remote(core: Core, stream: Stream, candidate: Candidate, address: Address) -> None:
+    """Pairs a new remote candidate with the bases known so far."""
+    for socket in list(core.sockets.values()):
+        if socket.stream == stream.id:
+            _form(core, stream.current, socket, candidate, address)
+
+
+def permit_remote(core: Core, stream: int, host: str, *, now: Instant) -> None:
+    """Lets the stream's relays receive from a remote address (RFC 8445 §7.2.1)."""
+    for relay in list(core.relays.values()):
+        if relay.host.stream == stream:
+            relay.allocation.permit((host,), now=now)
+            core.settle(relay)
+
+
+def _form(core: Core, generation: Generation, socket: Socket, candidate: Candidate, address: Address) -> None:
+    local = base_candidate(generation, socket)
+    if local is None or not may_pair(local, candidate, address):
+        return
+    if PairKey(local.base, address) not in generation.checklist.pairs:
+        make_pair(core, generation, socket.stream, local, candidate, address)
+
+
+def make_pair(
+    core: Core,
+    generation: Generation,
+    stream: int,
+    local: LocalCandidate,
+    remote: Candidate,
+    address: Address,
+) -> CandidatePair | None:
+    """Puts a new pair on the checklist; None when the checklist set is full of better ones."""
+    pair = CandidatePair(
+        core.next_id(),
+        local,
+        remote,
+        address,
+        stream=stream,
+        generation=generation.number,
+        is_controlling=core.is_controlling,
+    )
+    removed = core.checklists.insert(pair)
+    if removed is not None and removed.transaction_id is not None:
+        core.transactions.stop_retransmitting(removed.transaction_id)
+    return None if removed is pair else pair
+
+
+def discard_pair(core: Core, generation: Generation, pair: CandidatePair) -> None:
+    """Takes a pair off its checklist for good and stops what it had under way."""
+    generation.checklist.remove(pair)
+    if pair.transaction_id is not None:
+        core.transactions.stop_retransmitting(pair.transaction_id)
+        pair.transaction_id = None
+    pair.state = PairState.FAILED
+    if pair.valid is not None:
+        key = flow_key(core, pair)
+        if key is not None:
+            core.outbox.put(DropFlow(key))
+    pair.valid = None
+
+
+def flow_key(core: Core, pair: CandidatePair) -> FlowKey | None:
+    """Returns the key of the datagrams that this pair receives; None without a socket or, on a relay, a channel."""
+    socket = core.sockets.get(pair.local.base)
+    if socket is None:
+        return None
+    relay = socket.relay
+    if relay is None:
+        return FlowKey(pair.local.base, pair.remote_address)
+    channel = relay.allocation.channel_of(pair.remote_address)
+    return None if channel is None else FlowKey(relay.host.address, relay.server, channel)

@@ -1,0 +1,164 @@
+"""Taking in what the other side tells: its description, and candidates as they trickle in.
+
+Candidates may come before the description, as names, twice, or useless; each that cannot be used is
+counted and dropped, none harms. RFC 8445 §6.1, RFC 8838 §11 and §14; RFC 8863 §4 (when patience begins).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final, final
+
+from icepath.entropy import MIN_PASSWORD_LENGTH, MIN_UFRAG_LENGTH, check_ice_text
+from icepath.errors import InvalidState
+from icepath.ice.config import Role
+from icepath.ice.core import Core, TimerKey, TimerKind
+from icepath.ice.incoming import Incoming, Learnt
+from icepath.ice.pairing import pair_remote, permit_remote
+from icepath.ice.snapshot import MILLISECONDS
+from icepath.ice.stream import Generation, Remote, Stream
+from icepath.machine import DropReason, Failed, Handle, Resolve, Resolved, Transport
+from icepath.net import Address, Instant, is_usable_destination
+from icepath.wire.candidate_line import Candidate, CandidateType
+from icepath.wire.fragment import Description
+
+# Names under resolution at one time: enough for any description, no lever for a flood.
+MAX_NAMES: Final = 32
+
+
+@final
+class RemoteSide:
+    """Takes in descriptions and candidates of the other side."""
+
+    __slots__ = ("_core", "_incoming", "_names")
+
+    def __init__(self, core: Core, incoming: Incoming) -> None:
+        self._core = core
+        self._incoming = incoming
+        self._names: dict[Handle, tuple[Stream, Generation, Candidate]] = {}
+
+    def set_description(self, stream: Stream, description: Description, *, now: Instant) -> list[Learnt]:
+        """Takes a description; returns what the checks that came before it told.
+
+        Raises: InvalidState when it belongs to another ICE session than the current one.
+        """
+        if _is_stale(stream, description):
+            return []
+        generation = stream.current
+        is_first = generation.remote is None
+        if is_first:
+            self._begin(stream, generation, description, now=now)
+        elif not _is_same(generation, description):
+            raise InvalidState("the other side restarted: call restart() before taking its new description")
+        for (address, component), candidate in list(generation.remote_candidates.items()):
+            if candidate.component == component:
+                pair_remote(self._core, stream, candidate, address)
+        for candidate in description.candidates:
+            self.add_candidate(stream, candidate, now=now)
+        if description.end_of_candidates:
+            generation.remote_ended = True
+        early, generation.early_checks = generation.early_checks, []
+        learnt = [self._incoming.follow_up(stream, generation, check, now=now) for check in early]
+        return [each for each in learnt if each is not None]
+
+    def _begin(self, stream: Stream, generation: Generation, description: Description, *, now: Instant) -> None:
+        check_ice_text("ufrag", description.ufrag, MIN_UFRAG_LENGTH)
+        check_ice_text("password", description.password.reveal(), MIN_PASSWORD_LENGTH)
+        core = self._core
+        generation.remote = Remote(
+            description.ufrag,
+            description.password,
+            options=description.options,
+            pacing=description.pacing,
+            is_lite=description.lite,
+        )
+        generation.started = now
+        core.timers.set(TimerKey(TimerKind.PATIENCE, stream.id), now + core.config.patience)
+        proposed = None if description.pacing is None else description.pacing / MILLISECONDS
+        core.pacer.agree(core.config.pacing, proposed)
+        if description.lite and not core.is_controlling:
+            # RFC 8445 §6.1.1: with a lite agent, the full one takes the controlling role.
+            core.change_role(Role.CONTROLLING, draw_tie_breaker=False)
+        for key, candidate in list(generation.remote_candidates.items()):
+            if candidate.ufrag is not None and candidate.ufrag != description.ufrag:
+                del generation.remote_candidates[key]
+
+    def add_candidate(self, stream: Stream, candidate: Candidate, *, now: Instant) -> None:
+        """Takes one candidate; a name is resolved first."""
+        generation = stream.current
+        if not self._is_wanted(stream, generation, candidate):
+            self._core.outbox.drop(DropReason.BAD_CANDIDATE, now=now)
+        elif not candidate.is_name:
+            self._add(stream, generation, candidate, candidate.address, now=now)
+        elif len(self._names) >= MAX_NAMES:
+            self._core.outbox.drop(DropReason.LIMIT, now=now)
+        else:
+            handle = self._core.next_handle()
+            self._names[handle] = (stream, generation, candidate)
+            self._core.outbox.put(Resolve(handle, candidate.host))
+
+    def _is_wanted(self, stream: Stream, generation: Generation, candidate: Candidate) -> bool:
+        if candidate.transport is not Transport.UDP or candidate.component not in stream.components:
+            return False
+        if generation.remote_ended:
+            return False  # RFC 8838 §14: "it MUST ignore any newly received candidates"
+        remote = generation.remote
+        return candidate.ufrag is None or remote is None or candidate.ufrag == remote.ufrag
+
+    def on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> bool:
+        """Takes the answer to a candidate's name; False when the handle is not of one."""
+        waiting = self._names.pop(answer.handle, None)
+        if waiting is None:
+            return False
+        stream, generation, candidate = waiting
+        if isinstance(answer, Failed) or not answer.answers or generation is not stream.current:
+            self._core.outbox.drop(DropReason.BAD_CANDIDATE, now=now)
+            return True
+        # RFC 8839 §5.1: a name's addresses are tried as one candidate; the first is the resolver's best.
+        address = Address(answer.answers[0].address.host, candidate.port)
+        self._add(stream, generation, candidate, address, now=now)
+        return True
+
+    def cancel_resolutions(self) -> list[Handle]:
+        """Forgets the names under resolution; returns their handles."""
+        handles = list(self._names)
+        self._names.clear()
+        return handles
+
+    def _add(
+        self, stream: Stream, generation: Generation, candidate: Candidate, address: Address, *, now: Instant
+    ) -> None:
+        core = self._core
+        if not is_usable_destination(address):
+            core.outbox.drop(DropReason.BAD_CANDIDATE, remote=address, now=now)
+            return
+        key = (address, candidate.component)
+        known = generation.remote_candidates.get(key)
+        if known is not None and known.type is not CandidateType.PEER_REFLEXIVE:
+            return  # told twice: harmless
+        if known is None and len(generation.remote_candidates) >= core.config.max_remote_candidates:
+            core.outbox.drop(DropReason.LIMIT, remote=address, now=now)
+            return
+        generation.remote_candidates[key] = candidate
+        if known is not None:
+            self._identify(generation, candidate, address)
+        permit_remote(core, stream.id, address.host, now=now)
+        if generation.remote is not None:
+            pair_remote(core, stream, candidate, address)
+
+    def _identify(self, generation: Generation, candidate: Candidate, address: Address) -> None:
+        """Gives pairs of a learnt candidate what the other side says of it (RFC 8445 §7.3.1.3)."""
+        for pair in generation.checklist.pairs.values():
+            if pair.remote_address == address and pair.component == candidate.component:
+                pair.remote = replace(candidate)
+                pair.reprioritize(self._core.is_controlling)
+
+
+def _is_same(generation: Generation, description: Description) -> bool:
+    remote = generation.remote
+    return remote is not None and remote.ufrag == description.ufrag and remote.password == description.password
+
+
+def _is_stale(stream: Stream, description: Description) -> bool:
+    """Says whether the description is that of the session before a restart, told once more."""
+    return stream.previous is not None and _is_same(stream.previous, description)
