@@ -151,30 +151,47 @@ class Transaction(Generic[C]):
         return f"Transaction({self.transaction_id.hex()}, {self.local} -> {self.remote}, {self.transmissions} sent)"
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class Match(Generic[C]):
     """Is a response and the request it answers; the transaction is over."""
 
-    transaction: Transaction[C]
-    message: Message
-    verified: Verified | None
-    """The message when its integrity was checked; None without a key, and for an admitted unsigned error."""
-    rtt: Seconds | None
-    """The round-trip time; None when it cannot be told which transmission was answered."""
+    __slots__ = ("message", "rtt", "transaction", "verified")
+
+    def __init__(
+        self, transaction: Transaction[C], message: Message, verified: Verified | None, rtt: Seconds | None
+    ) -> None:
+        self.transaction: Final = transaction
+        self.message: Final = message
+        self.verified: Final = verified
+        """The message when its integrity was checked; None without a key, and for an admitted unsigned error."""
+        self.rtt: Final = rtt
+        """The round-trip time; None when it cannot be told which transmission was answered."""
+
+    def __repr__(self) -> str:
+        return f"Match({self.transaction!r}, {self.message!r}, rtt={self.rtt})"
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class Retransmission(Generic[C]):
     """Asks the caller to send the transaction's payload again; it is already counted."""
 
-    transaction: Transaction[C]
+    __slots__ = ("transaction",)
+
+    def __init__(self, transaction: Transaction[C]) -> None:
+        self.transaction: Final = transaction
+
+    def __repr__(self) -> str:
+        return f"Retransmission({self.transaction!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class TimedOut(Generic[C]):
     """Reports that no acceptable response came in time; the transaction is over."""
 
-    transaction: Transaction[C]
+    __slots__ = ("transaction",)
+
+    def __init__(self, transaction: Transaction[C]) -> None:
+        self.transaction: Final = transaction
 
     @property
     def integrity_violated(self) -> bool:
@@ -183,6 +200,9 @@ class TimedOut(Generic[C]):
         RFC: 8489 §9.1.4, §9.2.5 (to be told instead of a time-out).
         """
         return self.transaction.refused_responses > 0
+
+    def __repr__(self) -> str:
+        return f"TimedOut({self.transaction!r})"
 
 
 Due: TypeAlias = Retransmission[C] | TimedOut[C]

@@ -98,7 +98,9 @@ class TestSchedule:
 
     def test_a_retransmission_carries_the_transaction_and_is_already_counted(self) -> None:
         table, transaction = started(now=0.0)
-        assert table.due(0.5) == [Retransmission(transaction)]
+        (entry,) = table.due(0.5)
+        assert isinstance(entry, Retransmission)
+        assert entry.transaction is transaction
         assert transaction.sent_at == [0.0, 0.5]
         assert table.due(0.5) == []
 
@@ -118,7 +120,8 @@ class TestSchedule:
     )
     def test_a_late_call_sends_once_and_returns_to_the_schedule(self, late: float, following: float) -> None:
         table, transaction = started(now=0.0)
-        assert table.due(late) == [Retransmission(transaction)]
+        (entry,) = table.due(late)
+        assert isinstance(entry, Retransmission)
         assert table.next_deadline() == following
         assert transaction.transmissions == 2
 
@@ -130,8 +133,9 @@ class TestSchedule:
 
     @pytest.mark.parametrize("late", [39.5, 1e9, math.inf])
     def test_a_call_after_the_end_only_times_out(self, late: float) -> None:
-        table, transaction = started(now=0.0)
-        assert table.due(late) == [TimedOut(transaction)]
+        table, _ = started(now=0.0)
+        (entry,) = table.due(late)
+        assert isinstance(entry, TimedOut)
         assert table.next_deadline() is None
 
     def test_a_clock_that_is_not_a_number_ends(self) -> None:
@@ -209,7 +213,12 @@ class TestMatch:
     def test_an_answer_ends_the_transaction(self) -> None:
         table, transaction = started(now=1.0)
         message = success()
-        assert answer(table, message, now=1.25) == Match(transaction, message, None, 0.25)
+        found = answer(table, message, now=1.25)
+        assert isinstance(found, Match)
+        assert found.transaction is transaction
+        assert found.message is message
+        assert found.verified is None
+        assert found.rtt == 0.25
         assert len(table) == 0
         assert table.next_deadline() is None
         assert answer(table, message) is DropReason.UNKNOWN_TRANSACTION
@@ -274,9 +283,9 @@ class TestIntegrity:
     def test_any_other_is_dropped_and_the_transaction_runs_on(
         self, key: IntegrityKey | None, reason: DropReason
     ) -> None:
-        table, transaction = started(key=KEY, now=0.0)
+        table, _ = started(key=KEY, now=0.0)
         assert answer(table, success(key=key), now=0.1) is reason
-        assert table.due(0.5) == [Retransmission(transaction)]
+        assert isinstance(table.due(0.5)[0], Retransmission)
         assert isinstance(answer(table, success(key=KEY), now=0.6), Match)
 
     @pytest.mark.rfc("8489", "9.1.4")
@@ -373,9 +382,15 @@ class TestRoundTripTime:
         assert rtt_of(answer(table, success(), now=4.0)) == 0.0
 
 
-def test_repr_shows_the_path_and_no_payload() -> None:
-    _, transaction = started(key=KEY)
-    assert repr(transaction) == ("Transaction(000102030405060708090a0b, 192.0.2.1:40000 -> 198.51.100.1:3478, 1 sent)")
+def test_reprs_show_the_path_and_no_payload() -> None:
+    table, transaction = started(key=KEY)
+    shown = "Transaction(000102030405060708090a0b, 192.0.2.1:40000 -> 198.51.100.1:3478, 1 sent)"
+    assert repr(transaction) == shown
+    assert repr(TimedOut(transaction)) == f"TimedOut({shown})"
+    assert repr(Retransmission(transaction)) == f"Retransmission({shown})"
+    found = answer(table, success(key=KEY), now=0.5)
+    assert repr(found).startswith(f"Match({shown}, Message(BINDING SUCCESS ")
+    assert repr(found).endswith(", rtt=0.5)")
 
 
 @pytest.mark.parametrize(
