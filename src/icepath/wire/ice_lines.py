@@ -132,7 +132,8 @@ def _read_value(section: Section, name: str, value: str, offset: int) -> None:
         case "ice-pwd":
             section.password = Secret(_ice_text(name, value, MIN_PASSWORD_LENGTH, offset))
         case "ice-options":
-            section.options.extend(tag for tag in value.split(" ")[:MAX_OPTIONS] if is_tag(tag))
+            # Commas are none of the grammar, but a deployed peer (SIPSorcery) puts them there.
+            section.options.extend(tag for tag in value.replace(",", " ").split(" ")[:MAX_OPTIONS] if is_tag(tag))
         case "ice-pacing":
             section.pacing = _pacing(value, offset)
         case "mid":
