@@ -1,0 +1,433 @@
+"""One machine at work: its sockets, its queries, its place in the driver's heap.
+
+Feed an arrival, dispatch each output in order, store the deadline: that is all. `Running` owns sockets and
+queries and reads the clock; the machine owns every decision. What arrives while outputs are dispatched
+(the answer to a `Bind`, a flow's report) waits until all of them are out, so causes stay before effects.
+A machine that raises (law 1 forbids it) is ended, not trusted on.
+
+Byte streams are not here yet: `Connect` and TCP listeners are answered by `Failed(UNSUPPORTED)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar, cast, final
+
+from icepath.aio.flows import Sink
+from icepath.aio.resolver import ResolveFailed, Resolver
+from icepath.aio.sockets import open_socket
+from icepath.aio.udp import UdpOptions, UdpSocket
+from icepath.errors import InvalidState
+from icepath.machine import (
+    Arrival,
+    Bind,
+    Bytes,
+    Close,
+    Command,
+    Connect,
+    Datagram,
+    Deliver,
+    DropFlow,
+    Event,
+    Failed,
+    FailReason,
+    FlowUsed,
+    Handle,
+    Machine,
+    MachineClosed,
+    Opened,
+    Relay,
+    Resolve,
+    Resolved,
+    SetFlow,
+    Splice,
+    Transport,
+    Unreachable,
+)
+from icepath.net import Address, Instant
+
+logger: Final = logging.getLogger("icepath")
+
+EventT = TypeVar("EventT", bound=Event)
+Deliverer: TypeAlias = Callable[[int, int], Sink]
+"""Returns where an application's data of (stream, component) goes."""
+
+# Outputs dispatched in one go, before other machines and the loop have their turn.
+SLICE: Final = 256
+
+BIND_FAILURES: Final = {
+    errno.EADDRINUSE: FailReason.ADDRESS_IN_USE,
+    errno.EACCES: FailReason.PERMISSION,
+    errno.EPERM: FailReason.PERMISSION,
+}
+
+
+class Scheduler(Protocol):
+    """Is what a running machine needs of the driver."""
+
+    resolver: Resolver
+
+    def set_deadline(self, running: Running[EventT], at: Instant | None) -> None:
+        """Stores when the machine wants `handle_timeout`."""
+
+
+@final
+class Running(Generic[EventT]):
+    """Is one machine at work: its sockets, its queries, its place in the driver's heap.
+
+    After calling a verb of the machine with `driver.now()`, call `settle`.
+    """
+
+    def __init__(
+        self,
+        driver: Scheduler,
+        machine: Machine[EventT],
+        on_event: Callable[[EventT], None],
+        deliver: Deliverer | None,
+        options: UdpOptions,
+    ) -> None:
+        self.machine: Final = machine
+        self.driver: Final = driver
+        self.is_closed = False
+        self.dropped_without_socket = 0
+        """Datagrams whose local address is no open socket of this machine."""
+        self._on_event = on_event
+        self._deliver = deliver
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._sockets: dict[Address, UdpSocket] = {}
+        self._closing: set[UdpSocket] = set()
+        self._bound: dict[Handle, UdpSocket] = {}
+        self._queries: dict[Handle, asyncio.Task[None]] = {}
+        self._answers: deque[Arrival] = deque()
+        self._outputs: deque[Datagram | Bytes | Command | EventT] = deque()
+        self._is_dispatching = False
+        self._continuation: asyncio.Handle | None = None
+        self._backlogs = 0
+        self._drained: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    # -- verbs -----------------------------------------------------------------------------------------------
+
+    def open_udp(self, host: str, *, ports: tuple[int, int] | None = None, scope_id: int = 0, port: int = 0) -> Address:
+        """Opens a host socket for the machine and returns its address; tell the machine by its own verb.
+
+        Raises: OSError as the system gives it.
+        """
+        if self.is_closed:
+            raise InvalidState("the machine is closed")
+        return self._open(Address(host, port), scope_id=scope_id, ports=ports, even_port=False).address
+
+    def close_udp(self, address: Address) -> None:
+        """Closes a host socket."""
+        sock = self._sockets.pop(address, None)
+        if sock is not None:
+            self._release(sock, abort=False)
+
+    def settle(self) -> None:
+        """Dispatches what the machine has to say and re-arms its deadline."""
+        self._settle(time.monotonic())
+
+    def close(self) -> None:
+        """Begins the end: `wait_closed` returns when the machine has ended and its sockets are closed."""
+        if not self.is_closed:
+            now = time.monotonic()
+            self.machine.close(now=now)
+            self._settle(now)
+
+    def abort(self) -> None:
+        """Ends at once, whatever the machine still wanted."""
+        if not self.is_closed:
+            self._outputs.clear()
+            self._end(abort=True)
+
+    async def wait_closed(self) -> None:
+        """Waits for the end; cancelling it ends nothing."""
+        await asyncio.shield(self._ended)
+
+    def report_flows(self) -> None:
+        """Tells the machine what its flows carried, for exact counters."""
+        now = time.monotonic()
+        for sock in self._sockets.values():
+            for used in sock.flows.used():
+                self.machine.receive(used, now=now)
+        self._settle(now)
+
+    @property
+    def is_backlogged(self) -> bool:
+        """Says whether a socket's kernel buffer is full, so that the application should wait."""
+        return self._backlogs > 0
+
+    async def drain(self) -> None:
+        """Waits until no socket queues."""
+        while self._backlogs > 0 and not self.is_closed:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
+
+    @property
+    def dropped_on_send(self) -> int:
+        """Returns how many datagrams were given up for want of room, or of a socket."""
+        return self.dropped_without_socket + sum(sock.dropped_on_send for sock in self._sockets.values())
+
+    # -- what the sockets say --------------------------------------------------------------------------------
+
+    def on_datagram(self, datagram: Datagram, now: Instant) -> None:
+        """Gives the machine one datagram; outputs are dispatched when the wake-up ends."""
+        self._receive(datagram, now)
+
+    def on_unreachable(self, unreachable: Unreachable, now: Instant) -> None:
+        """Gives the machine one ICMP error, after what is being dispatched."""
+        self._answers.append(unreachable)
+        if not self._is_dispatching:
+            self._settle(now)
+
+    def on_drained(self, now: Instant) -> None:
+        """Dispatches what the machine answered to a wake-up's datagrams."""
+        self._settle(now)
+
+    def on_backlog(self, queued: bool) -> None:
+        """Counts the sockets that queue."""
+        self._backlogs += 1 if queued else -1
+        if not self._backlogs:
+            self._wake_drained()
+
+    def on_socket_closed(self, closed: UdpSocket) -> None:
+        """Forgets a socket; the last one completes the end."""
+        self._closing.discard(closed)
+        self._finish()
+
+    def on_deadline(self, now: Instant) -> None:
+        """Is the machine's time-out."""
+        if not self.is_closed:
+            self._guard(partial(self.machine.handle_timeout, now=now))
+            self._settle(now)
+
+    # -- the pump --------------------------------------------------------------------------------------------
+
+    def _receive(self, arrival: Arrival, now: Instant) -> None:
+        if not self.is_closed:
+            try:
+                self.machine.receive(arrival, now=now)
+            except Exception as error:
+                self._crash(error)
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self._crash(error)
+
+    def _crash(self, error: Exception) -> None:
+        """Ends a machine that raised: its state cannot be trusted."""
+        self._loop.call_exception_handler(
+            {"message": f"icepath: {type(self.machine).__name__} raised; it is ended", "exception": error}
+        )
+        self._outputs.clear()
+        self._emit(cast("EventT", MachineClosed()))  # every machine's union of events has it
+
+    def _settle(self, now: Instant) -> None:
+        """Dispatches until the machine has nothing more to say; a call from inside is left to the outer one."""
+        if self._is_dispatching or self.is_closed:
+            return
+        self._is_dispatching = True
+        try:
+            if self._pump(now):
+                self._continue_later()
+        finally:
+            self._is_dispatching = False
+        if not self.is_closed:
+            self.driver.set_deadline(self, self.machine.next_deadline())
+
+    def _pump(self, now: Instant) -> bool:
+        """Dispatches one slice; True when more is left."""
+        outputs = self._outputs
+        room = SLICE
+        fired = False
+        while not self.is_closed:
+            outputs.extend(self.machine.take_outputs())
+            if outputs:
+                if not room:
+                    return True
+                room -= 1
+                fired = False
+                self._dispatch(outputs.popleft())
+            elif self._answers:
+                self._receive(self._answers.popleft(), now)
+            elif not fired and self._is_due(now):
+                # Law 3: one call does all due work. A machine that breaks it is left to the timer, not looped on.
+                fired = True
+                self._guard(partial(self.machine.handle_timeout, now=now))
+            else:
+                return False
+        return False
+
+    def _is_due(self, now: Instant) -> bool:
+        at = self.machine.next_deadline()
+        return at is not None and at <= now
+
+    def _continue_later(self) -> None:
+        if self._continuation is None:
+            self._continuation = self._loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        self._continuation = None
+        self.settle()
+
+    def _dispatch(self, output: Datagram | Bytes | Command | EventT) -> None:
+        if isinstance(output, Datagram):
+            sock = self._sockets.get(output.local)
+            if sock is not None:
+                sock.send(output)
+            else:
+                self.dropped_without_socket += 1
+        elif isinstance(output, Event):
+            self._emit(output)
+        else:
+            self._obey(output)
+
+    def _emit(self, event: EventT) -> None:
+        try:
+            self._on_event(event)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": f"icepath: on_event({event!r}) raised", "exception": error})
+        if isinstance(event, MachineClosed):
+            self._end(abort=False)
+
+    # -- commands --------------------------------------------------------------------------------------------
+
+    def _obey(self, command: Command | Bytes) -> None:
+        match command:
+            case SetFlow():
+                self._set_flow(command)
+            case DropFlow(key=key):
+                sock = self._sockets.get(key.local)
+                self._report(sock.flows.drop(key) if sock is not None else None)
+            case Bind():
+                self._bind(command)
+            case Close(handle=handle, abort=abort):
+                self._close_handle(handle, abort)
+            case Resolve():
+                self._resolve(command)
+            case Connect(handle=handle):
+                self._answers.append(Failed(handle, FailReason.UNSUPPORTED, "byte streams are not available yet"))
+            case Bytes() | Splice():
+                logger.debug("ignored %r: byte streams are not available yet", command)
+
+    def _set_flow(self, command: SetFlow) -> None:
+        sock = self._sockets.get(command.key.local)
+        sink = self._sink_of(command)
+        if sock is not None and sink is not None:
+            self._report(sock.flows.set(command, sink))
+
+    def _sink_of(self, command: SetFlow) -> Sink | None:
+        """Returns where the flow's payloads go, or None when the driver leaves the flow unused."""
+        match command.action:
+            case Deliver(stream=stream, component=component):
+                return None if self._deliver is None else self._deliver(stream, component)
+            case Relay(local=local, remote=remote):
+                outgoing = self._sockets.get(local)
+                return None if outgoing is None else partial(outgoing.relay, remote)
+
+    def _report(self, used: FlowUsed | None) -> None:
+        if used is not None:
+            self._answers.append(used)
+
+    def _bind(self, command: Bind) -> None:
+        if command.transport is not Transport.UDP or command.group is not None:
+            self._answers.append(Failed(command.handle, FailReason.UNSUPPORTED, "only UDP sockets can be bound yet"))
+            return
+        try:
+            sock = self._open(command.local, scope_id=0, ports=command.port_range, even_port=command.even_port)
+        except OSError as error:
+            reason = BIND_FAILURES.get(error.errno or 0, FailReason.UNREACHABLE)
+            if reason is FailReason.ADDRESS_IN_USE and not command.local.port:
+                reason = FailReason.NO_PORT
+            self._answers.append(Failed(command.handle, reason, str(error)))
+        else:
+            self._bound[command.handle] = sock
+            self._answers.append(Opened(command.handle, sock.address))
+
+    def _open(self, local: Address, *, scope_id: int, ports: tuple[int, int] | None, even_port: bool) -> UdpSocket:
+        options = self._options
+        raw = open_socket(
+            local, scope_id=scope_id, ports=ports, even_port=even_port, receive_buffer=options.receive_buffer
+        )
+        sock = UdpSocket(raw, scope_id, self, options)
+        self._sockets[sock.address] = sock
+        return sock
+
+    def _close_handle(self, handle: Handle, abort: bool) -> None:
+        query = self._queries.pop(handle, None)
+        if query is not None:
+            query.cancel()
+        sock = self._bound.pop(handle, None)
+        if sock is not None:
+            self._sockets.pop(sock.address, None)
+            self._release(sock, abort=abort)
+
+    def _release(self, sock: UdpSocket, *, abort: bool) -> None:
+        for used in sock.flows.used():
+            self._report(used)
+        self._closing.add(sock)
+        sock.close(abort=abort)
+
+    def _resolve(self, command: Resolve) -> None:
+        handle = command.handle
+        try:
+            answers = self.driver.resolver.resolve_now(command.what)
+        except ResolveFailed as error:
+            self._answers.append(Failed(handle, error.reason, str(error)))
+            return
+        if answers is not None:
+            self._answers.append(Resolved(handle, answers))
+            return
+        query = self._loop.create_task(self._ask(handle, command.what), name=f"icepath resolve {command.what}")
+        self._queries[handle] = query
+
+    async def _ask(self, handle: Handle, what: str) -> None:
+        answer: Resolved | Failed
+        try:
+            answer = Resolved(handle, await self.driver.resolver.resolve(what))
+        except ResolveFailed as error:
+            answer = Failed(handle, error.reason, str(error))
+        if self._queries.pop(handle, None) is not None:
+            now = time.monotonic()
+            self._receive(answer, now)
+            self._settle(now)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _end(self, *, abort: bool) -> None:
+        self.is_closed = True
+        self.driver.set_deadline(self, None)
+        self._answers.clear()
+        if self._continuation is not None:
+            self._continuation.cancel()
+            self._continuation = None
+        for query in self._queries.values():
+            query.cancel()
+        self._queries.clear()
+        self._bound.clear()
+        while self._sockets:
+            _, sock = self._sockets.popitem()
+            self._closing.add(sock)
+            sock.close(abort=abort)
+        self._wake_drained()
+        self._finish()
+
+    def _finish(self) -> None:
+        if self.is_closed and not self._closing and not self._sockets and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _wake_drained(self) -> None:
+        if self._drained is not None:
+            if not self._drained.done():
+                self._drained.set_result(None)
+            self._drained = None
