@@ -48,16 +48,35 @@ _COOKIE_2: Final = 0xA4
 _COOKIE_3: Final = 0x42
 
 
-class AddressValue:
+class AttributeValue:
+    """Is the base of every typed attribute: equality, hash and repr by the fields it names."""
+
+    __slots__ = ()
+    TYPE: ClassVar[int]
+    NAME: ClassVar[str]
+    FIELDS: ClassVar[tuple[str, ...]] = ()
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple([getattr(self, field) for field in self.FIELDS])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AttributeValue) and type(self) is type(other) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((self.TYPE, self._values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join([repr(value) for value in self._values()])})"
+
+
+class AddressValue(AttributeValue):
     """Is an attribute that holds a transport address in the clear.
 
     Bytes: 0 zero, 1 family, 2-3 port, 4-7 or 4-19 the IP address.
     """
 
     __slots__ = ("address",)
-    __match_args__ = ("address",)
-    TYPE: ClassVar[int]
-    NAME: ClassVar[str]
+    FIELDS: ClassVar[tuple[str, ...]] = ("address",)
 
     def __init__(self, address: Address) -> None:
         self.address: Final = address
@@ -83,26 +102,18 @@ class AddressValue:
         a, b, c, d = ipv4_octets(host)
         return _IPV4_VALUE.pack(0, FAMILY_IPV4, port, a, b, c, d)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AddressValue) and type(self) is type(other) and self.address == other.address
-
-    def __hash__(self) -> int:
-        return hash((self.TYPE, self.address))
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address})"
 
 
-class XorAddressValue:
+class XorAddressValue(AttributeValue):
     """Is an attribute that holds a transport address XORed with cookie and transaction id (RFC 8489 §14.2).
 
     Bytes: 0 zero, 1 family, 2-3 port, 4-7 or 4-19 the IP address; from 2 on XORed.
     """
 
     __slots__ = ("address",)
-    __match_args__ = ("address",)
-    TYPE: ClassVar[int]
-    NAME: ClassVar[str]
+    FIELDS: ClassVar[tuple[str, ...]] = ("address",)
 
     def __init__(self, address: Address) -> None:
         self.address: Final = address
@@ -131,23 +142,15 @@ class XorAddressValue:
             0, FAMILY_IPV4, port ^ _COOKIE_HIGH, a ^ _COOKIE_0, b ^ _COOKIE_1, c ^ _COOKIE_2, d ^ _COOKIE_3
         )
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, XorAddressValue) and type(self) is type(other) and self.address == other.address
-
-    def __hash__(self) -> int:
-        return hash((self.TYPE, self.address))
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address})"
 
 
-class Uint32Value:
+class Uint32Value(AttributeValue):
     """Is an attribute that holds one 32-bit number."""
 
     __slots__ = ("value",)
-    __match_args__ = ("value",)
-    TYPE: ClassVar[int]
-    NAME: ClassVar[str]
+    FIELDS: ClassVar[tuple[str, ...]] = ("value",)
     MIN: ClassVar[int] = 0
     MAX: ClassVar[int] = MAX_UINT32
     """What may be sent; any number is accepted."""
@@ -168,23 +171,12 @@ class Uint32Value:
             raise InvalidArgument(f"{self.NAME} {self.value} is not in {self.MIN} to {self.MAX}")
         return self.value.to_bytes(4, "big")
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Uint32Value) and type(self) is type(other) and self.value == other.value
 
-    def __hash__(self) -> int:
-        return hash((self.TYPE, self.value))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.value})"
-
-
-class OctetsValue:
+class OctetsValue(AttributeValue):
     """Is an attribute that holds octets nobody interprets here."""
 
     __slots__ = ("value",)
-    __match_args__ = ("value",)
-    TYPE: ClassVar[int]
-    NAME: ClassVar[str]
+    FIELDS: ClassVar[tuple[str, ...]] = ("value",)
     MIN: ClassVar[int] = 0
     MAX: ClassVar[int] = MAX_VALUE_LENGTH
 
@@ -203,23 +195,15 @@ class OctetsValue:
         check_octets(self.NAME, self.value, self.MIN, self.MAX)
         return self.value
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, OctetsValue) and type(self) is type(other) and self.value == other.value
-
-    def __hash__(self) -> int:
-        return hash((self.TYPE, self.value))
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.value.hex()})"
 
 
-class TextValue:
+class TextValue(AttributeValue):
     """Is an attribute that holds UTF-8 text."""
 
     __slots__ = ("text",)
-    __match_args__ = ("text",)
-    TYPE: ClassVar[int]
-    NAME: ClassVar[str]
+    FIELDS: ClassVar[tuple[str, ...]] = ("text",)
     # RFC 8489 §14.9, §14.14: fewer than 128 characters, which can be as long as 763 bytes when decoding
     # (RFC 5389's authors counted six bytes a character).
     MAX_CHARACTERS: ClassVar[int] = 127
@@ -248,22 +232,12 @@ class TextValue:
         """Returns the value."""
         return encode_text(self.NAME, self.text, self.MAX_CHARACTERS, self.MAX_SENT)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TextValue) and type(self) is type(other) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash((self.TYPE, self.text))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.text!r})"
-
 
 @final
 class UnknownAttribute:
     """Is an attribute kept as it came; also writes what no typed attribute would (tests, other protocols)."""
 
     __slots__ = ("type", "value")
-    __match_args__ = ("type", "value")
 
     def __init__(self, type: int, value: bytes) -> None:  # noqa: A002
         self.type: Final = type

@@ -7,7 +7,6 @@ a 32-bit number of seconds.
 # ruff: noqa: ARG002, ARG003 - one signature for every attribute
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Final, Self, final
 
 from icepath.net import MAX_PORT
@@ -15,6 +14,7 @@ from icepath.wire.attributes.forms import (
     MAX_UINT32,
     MAX_VALUE_LENGTH,
     AddressValue,
+    AttributeValue,
     check_range,
     wrong_length,
 )
@@ -24,15 +24,17 @@ _CHANGE_PORT: Final = 0x02
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ChangeRequest:
+class ChangeRequest(AttributeValue):
     """Asks for the response from another address, port, or both (RFC 5780 §7.2)."""
 
+    __slots__ = ("change_ip", "change_port")
     TYPE: ClassVar[int] = 0x0003
     NAME: ClassVar[str] = "CHANGE-REQUEST"
+    FIELDS: ClassVar[tuple[str, ...]] = ("change_ip", "change_port")
 
-    change_ip: bool = False
-    change_port: bool = False
+    def __init__(self, change_ip: bool = False, change_port: bool = False) -> None:
+        self.change_ip: Final = change_ip
+        self.change_port: Final = change_port
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -48,14 +50,16 @@ class ChangeRequest:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Padding:
+class Padding(AttributeValue):
     """Makes a message long, to be cut into IP fragments (RFC 5780 §7.6); its bytes do not matter."""
 
+    __slots__ = ("length",)
     TYPE: ClassVar[int] = 0x0026
     NAME: ClassVar[str] = "PADDING"
+    FIELDS: ClassVar[tuple[str, ...]] = ("length",)
 
-    length: int
+    def __init__(self, length: int) -> None:
+        self.length: Final = length
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -69,17 +73,19 @@ class Padding:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ResponsePort:
+class ResponsePort(AttributeValue):
     """Asks for the response to another port of the same address (RFC 5780 §7.5).
 
     Bytes: 0-1 port, 2-3 padding. The text does not say whether Length counts the padding: both are read.
     """
 
+    __slots__ = ("port",)
     TYPE: ClassVar[int] = 0x0027
     NAME: ClassVar[str] = "RESPONSE-PORT"
+    FIELDS: ClassVar[tuple[str, ...]] = ("port",)
 
-    port: int
+    def __init__(self, port: int) -> None:
+        self.port: Final = port
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -113,14 +119,16 @@ class OtherAddress(AddressValue):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class CacheTimeout:
+class CacheTimeout(AttributeValue):
     """Is how long a server keeps a transaction's response (RFC 5780 §9.1)."""
 
+    __slots__ = ("seconds",)
     TYPE: ClassVar[int] = 0x8027
     NAME: ClassVar[str] = "CACHE-TIMEOUT"
+    FIELDS: ClassVar[tuple[str, ...]] = ("seconds",)
 
-    seconds: int
+    def __init__(self, seconds: int) -> None:
+        self.seconds: Final = seconds
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:

@@ -3,22 +3,23 @@
 # ruff: noqa: ARG002, ARG003 - one signature for every attribute
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self, final
+from typing import ClassVar, Final, Self, final
 
-from icepath.wire.attributes.forms import check_range, wrong_length
+from icepath.wire.attributes.forms import AttributeValue, check_range, wrong_length
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class TransactionTransmitCounter:
+class TransactionTransmitCounter(AttributeValue):
     """Counts the transmissions of a request and of its response. Bytes: 0-1 reserved, 2 request, 3 response."""
 
+    __slots__ = ("request", "response")
     TYPE: ClassVar[int] = 0x8025
     NAME: ClassVar[str] = "TRANSACTION_TRANSMIT_COUNTER"
+    FIELDS: ClassVar[tuple[str, ...]] = ("request", "response")
 
-    request: int
-    response: int = 0
+    def __init__(self, request: int, response: int = 0) -> None:
+        self.request: Final = request
+        self.response: Final = response
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:

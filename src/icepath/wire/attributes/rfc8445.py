@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Self, final
 
-from icepath.wire.attributes.forms import MAX_UINT64, Uint32Value, check_range, from_bytes, wrong_length
+from icepath.wire.attributes.forms import MAX_UINT64, AttributeValue, Uint32Value, check_range, from_bytes, wrong_length
 
 
 @final
@@ -21,7 +21,7 @@ class Priority(Uint32Value):
 
 
 @final
-class UseCandidate:
+class UseCandidate(AttributeValue):
     """Nominates the pair this check runs on (RFC 8445 §7.1.2); has no value."""
 
     __slots__ = ()
@@ -39,26 +39,15 @@ class UseCandidate:
         """Returns the empty value."""
         return b""
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, UseCandidate)
-
-    def __hash__(self) -> int:
-        return hash(self.TYPE)
-
-    def __repr__(self) -> str:
-        return "UseCandidate()"
-
 
 _USE_CANDIDATE: Final = UseCandidate()
 
 
-class TieBreakerValue:
+class TieBreakerValue(AttributeValue):
     """Is an attribute that states the sender's role with its 64-bit tie-breaker (RFC 8445 §7.1.3)."""
 
     __slots__ = ("tie_breaker",)
-    __match_args__ = ("tie_breaker",)
-    TYPE: ClassVar[int]
-    NAME: ClassVar[str]
+    FIELDS: ClassVar[tuple[str, ...]] = ("tie_breaker",)
 
     def __init__(self, tie_breaker: int) -> None:
         self.tie_breaker: Final = tie_breaker
@@ -74,14 +63,6 @@ class TieBreakerValue:
         """Returns the value."""
         check_range("tie-breaker", self.tie_breaker, 0, MAX_UINT64)
         return self.tie_breaker.to_bytes(8, "big")
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, TieBreakerValue) and type(self) is type(other) and self.tie_breaker == other.tie_breaker
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.TYPE, self.tie_breaker))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(0x{self.tie_breaker:016x})"

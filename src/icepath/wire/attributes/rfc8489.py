@@ -8,12 +8,12 @@ writes and checks them. Texts are taken as they are: OpaqueString preparation (R
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar, Final, Self, final
 
 from icepath.errors import InvalidArgument
 from icepath.wire.attributes.forms import (
     AddressValue,
+    AttributeValue,
     OctetsValue,
     TextValue,
     Uint32Value,
@@ -126,18 +126,20 @@ class Fingerprint(Uint32Value):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ErrorCode:
+class ErrorCode(AttributeValue):
     """Says why a request failed: 300 to 699, and a phrase for people (RFC 8489 §14.8).
 
     Bytes: 0-1 and the high 5 bits of 2 reserved, 2 class (3 to 6), 3 number (0 to 99), 4- reason phrase.
     """
 
+    __slots__ = ("code", "reason")
     TYPE: ClassVar[int] = 0x0009
     NAME: ClassVar[str] = "ERROR-CODE"
+    FIELDS: ClassVar[tuple[str, ...]] = ("code", "reason")
 
-    code: int
-    reason: str = ""
+    def __init__(self, code: int, reason: str = "") -> None:
+        self.code: Final = code
+        self.reason: Final = reason
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -151,14 +153,16 @@ class ErrorCode:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class UnknownAttributes:
+class UnknownAttributes(AttributeValue):
     """Lists the comprehension-required types a server did not understand (RFC 8489 §14.13)."""
 
+    __slots__ = ("types",)
     TYPE: ClassVar[int] = 0x000A
     NAME: ClassVar[str] = "UNKNOWN-ATTRIBUTES"
+    FIELDS: ClassVar[tuple[str, ...]] = ("types",)
 
-    types: tuple[int, ...]
+    def __init__(self, types: tuple[int, ...]) -> None:
+        self.types: Final = types
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -202,19 +206,21 @@ class Nonce(OctetsValue):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class PasswordAlgorithm:
+class PasswordAlgorithm(AttributeValue):
     """Is the algorithm a client derives its key with (RFC 8489 §14.12).
 
     Bytes: 0-1 algorithm, 2-3 length of the parameters, 4- parameters, padded to a multiple of 4.
     """
 
+    __slots__ = ("algorithm", "parameters")
     TYPE: ClassVar[int] = 0x001D
     NAME: ClassVar[str] = "PASSWORD-ALGORITHM"
+    FIELDS: ClassVar[tuple[str, ...]] = ("algorithm", "parameters")
 
-    algorithm: int
-    """A `PasswordAlgorithmId`, or one that is not known here."""
-    parameters: bytes = b""
+    def __init__(self, algorithm: int, parameters: bytes = b"") -> None:
+        self.algorithm: Final = algorithm
+        """A `PasswordAlgorithmId`, or one that is not known here."""
+        self.parameters: Final = parameters
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -233,14 +239,16 @@ class PasswordAlgorithm:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class PasswordAlgorithms:
+class PasswordAlgorithms(AttributeValue):
     """Lists the algorithms a server offers, best first (RFC 8489 §14.11)."""
 
+    __slots__ = ("algorithms",)
     TYPE: ClassVar[int] = 0x8002
     NAME: ClassVar[str] = "PASSWORD-ALGORITHMS"
+    FIELDS: ClassVar[tuple[str, ...]] = ("algorithms",)
 
-    algorithms: tuple[PasswordAlgorithm, ...]
+    def __init__(self, algorithms: tuple[PasswordAlgorithm, ...]) -> None:
+        self.algorithms: Final = algorithms
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -272,14 +280,16 @@ class AlternateServer(AddressValue):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class AlternateDomain:
+class AlternateDomain(AttributeValue):
     """Is the name to verify the alternate server's certificate with (RFC 8489 §14.16)."""
 
+    __slots__ = ("name",)
     TYPE: ClassVar[int] = 0x8003
     NAME: ClassVar[str] = "ALTERNATE-DOMAIN"
+    FIELDS: ClassVar[tuple[str, ...]] = ("name",)
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:

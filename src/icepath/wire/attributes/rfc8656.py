@@ -8,13 +8,13 @@ to a value, so that the server can answer with the code RFC 8656 asks for; it ca
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Final, Self, final
 
 from icepath.wire.attributes.forms import (
     MAX_UINT32,
     MAX_VALUE_LENGTH,
+    AttributeValue,
     XorAddressValue,
     check_octets,
     check_range,
@@ -44,14 +44,16 @@ _FAMILIES: Final = {1: AddressFamily.IPV4, 2: AddressFamily.IPV6}
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ChannelNumber:
+class ChannelNumber(AttributeValue):
     """Is a channel's number (RFC 8656 §18.1). Bytes: 0-1 number, 2-3 reserved."""
 
+    __slots__ = ("number",)
     TYPE: ClassVar[int] = 0x000C
     NAME: ClassVar[str] = "CHANNEL-NUMBER"
+    FIELDS: ClassVar[tuple[str, ...]] = ("number",)
 
-    number: int
+    def __init__(self, number: int) -> None:
+        self.number: Final = number
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -67,14 +69,16 @@ class ChannelNumber:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(AttributeValue):
     """Is how long an allocation lives (RFC 8656 §18.2)."""
 
+    __slots__ = ("seconds",)
     TYPE: ClassVar[int] = 0x000D
     NAME: ClassVar[str] = "LIFETIME"
+    FIELDS: ClassVar[tuple[str, ...]] = ("seconds",)
 
-    seconds: int
+    def __init__(self, seconds: int) -> None:
+        self.seconds: Final = seconds
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -99,13 +103,13 @@ class XorPeerAddress(XorAddressValue):
 
 
 @final
-class Data:
+class Data(AttributeValue):
     """Is the application's data (RFC 8656 §18.4)."""
 
     __slots__ = ("payload",)
-    __match_args__ = ("payload",)
     TYPE: ClassVar[int] = 0x0013
     NAME: ClassVar[str] = "DATA"
+    FIELDS: ClassVar[tuple[str, ...]] = ("payload",)
 
     def __init__(self, payload: bytes) -> None:
         self.payload: Final = payload
@@ -119,12 +123,6 @@ class Data:
         """Returns the value."""
         check_octets(self.NAME, self.payload, 0, MAX_VALUE_LENGTH)
         return self.payload
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Data) and self.payload == other.payload
-
-    def __hash__(self) -> int:
-        return hash((self.TYPE, self.payload))
 
     def __repr__(self) -> str:
         return f"Data({len(self.payload)} bytes)"
@@ -140,15 +138,17 @@ class XorRelayedAddress(XorAddressValue):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RequestedAddressFamily:
+class RequestedAddressFamily(AttributeValue):
     """Asks for a relayed address of this family (RFC 8656 §18.6). Bytes: 0 family, 1-3 reserved."""
 
+    __slots__ = ("family",)
     TYPE: ClassVar[int] = 0x0017
     NAME: ClassVar[str] = "REQUESTED-ADDRESS-FAMILY"
+    FIELDS: ClassVar[tuple[str, ...]] = ("family",)
 
-    family: int
-    """An `AddressFamily`, or a number that a server answers with 440."""
+    def __init__(self, family: int) -> None:
+        self.family: Final = family
+        """An `AddressFamily`, or a number that a server answers with 440."""
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -161,15 +161,17 @@ class RequestedAddressFamily:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class AdditionalAddressFamily:
+class AdditionalAddressFamily(AttributeValue):
     """Asks for a second relayed address, of this family (RFC 8656 §18.11). Bytes: 0 family, 1-3 reserved."""
 
+    __slots__ = ("family",)
     TYPE: ClassVar[int] = 0x8000
     NAME: ClassVar[str] = "ADDITIONAL-ADDRESS-FAMILY"
+    FIELDS: ClassVar[tuple[str, ...]] = ("family",)
 
-    family: int
-    """An `AddressFamily`, or a number that a server refuses."""
+    def __init__(self, family: int) -> None:
+        self.family: Final = family
+        """An `AddressFamily`, or a number that a server refuses."""
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -182,14 +184,16 @@ class AdditionalAddressFamily:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class EvenPort:
+class EvenPort(AttributeValue):
     """Asks for an even port, and perhaps for keeping the next one free (RFC 8656 §18.7)."""
 
+    __slots__ = ("reserve_next",)
     TYPE: ClassVar[int] = 0x0018
     NAME: ClassVar[str] = "EVEN-PORT"
+    FIELDS: ClassVar[tuple[str, ...]] = ("reserve_next",)
 
-    reserve_next: bool = False
+    def __init__(self, reserve_next: bool = False) -> None:
+        self.reserve_next: Final = reserve_next
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -204,14 +208,16 @@ class EvenPort:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RequestedTransport:
+class RequestedTransport(AttributeValue):
     """Asks for a relay of this IP protocol (RFC 8656 §18.8). Bytes: 0 protocol, 1-3 reserved."""
 
+    __slots__ = ("protocol",)
     TYPE: ClassVar[int] = 0x0019
     NAME: ClassVar[str] = "REQUESTED-TRANSPORT"
+    FIELDS: ClassVar[tuple[str, ...]] = ("protocol",)
 
-    protocol: int = PROTOCOL_UDP
+    def __init__(self, protocol: int = PROTOCOL_UDP) -> None:
+        self.protocol: Final = protocol
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -227,10 +233,10 @@ class RequestedTransport:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class DontFragment:
+class DontFragment(AttributeValue):
     """Asks for the DF bit on what is relayed (RFC 8656 §18.9); has no value."""
 
+    __slots__ = ()
     TYPE: ClassVar[int] = 0x001A
     NAME: ClassVar[str] = "DONT-FRAGMENT"
 
@@ -247,14 +253,16 @@ class DontFragment:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ReservationToken:
+class ReservationToken(AttributeValue):
     """Names a relayed address held in reserve (RFC 8656 §18.10)."""
 
+    __slots__ = ("token",)
     TYPE: ClassVar[int] = 0x0022
     NAME: ClassVar[str] = "RESERVATION-TOKEN"
+    FIELDS: ClassVar[tuple[str, ...]] = ("token",)
 
-    token: bytes
+    def __init__(self, token: bytes) -> None:
+        self.token: Final = token
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -270,20 +278,22 @@ class ReservationToken:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class AddressErrorCode:
+class AddressErrorCode(AttributeValue):
     """Says why the server did not allocate one of two families (RFC 8656 §18.12).
 
     Bytes: 0 family, 1 and the high 5 bits of 2 reserved, 2 class, 3 number, 4- reason phrase.
     """
 
+    __slots__ = ("code", "family", "reason")
     TYPE: ClassVar[int] = 0x8001
     NAME: ClassVar[str] = "ADDRESS-ERROR-CODE"
+    FIELDS: ClassVar[tuple[str, ...]] = ("family", "code", "reason")
 
-    family: int
-    """An `AddressFamily`, or a number that is not known here."""
-    code: int
-    reason: str = ""
+    def __init__(self, family: int, code: int, reason: str = "") -> None:
+        self.family: Final = family
+        """An `AddressFamily`, or a number that is not known here."""
+        self.code: Final = code
+        self.reason: Final = reason
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
@@ -298,20 +308,22 @@ class AddressErrorCode:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Icmp:
+class Icmp(AttributeValue):
     """Reports an ICMP error about relayed data (RFC 8656 §18.13).
 
     Bytes: 0-1 reserved, 2 ICMP type, 3 ICMP code, 4-7 error data (the next hop's MTU, or 0). The RFC's
     drawing gives 7 bits to the type and 9 to the code; ICMP itself has 8 and 8, and so do we.
     """
 
+    __slots__ = ("data", "icmp_code", "icmp_type")
     TYPE: ClassVar[int] = 0x8004
     NAME: ClassVar[str] = "ICMP"
+    FIELDS: ClassVar[tuple[str, ...]] = ("icmp_type", "icmp_code", "data")
 
-    icmp_type: int
-    icmp_code: int
-    data: int = 0
+    def __init__(self, icmp_type: int, icmp_code: int, data: int = 0) -> None:
+        self.icmp_type: Final = icmp_type
+        self.icmp_code: Final = icmp_code
+        self.data: Final = data
 
     @classmethod
     def decode(cls, value: bytes, transaction_id: bytes) -> Self:
