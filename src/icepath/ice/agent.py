@@ -382,7 +382,7 @@ class Agent:
     def _on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> None:
         if self._is_closing:
             return
-        if not self._gatherer.on_resolution(answer, now=now) and not self._remote.on_resolution(answer, now=now):
+        if not self._gatherer.on_resolution(answer) and not self._remote.on_resolution(answer, now=now):
             self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
             return
         self._touch()

@@ -131,12 +131,12 @@ class Gatherer:
         for url, server in wanted.items():
             state = known.get(url)
             if state is None:
-                self._add_server(server, now=now)
+                self._add_server(server)
             elif server != state.server:
                 state.server = server
                 self._renew_credentials(state, now=now)
 
-    def _add_server(self, server: Server, *, now: Instant) -> None:
+    def _add_server(self, server: Server) -> None:
         state = _ServerState(server)
         self._servers.append(state)
         self._is_done = False
@@ -159,7 +159,7 @@ class Gatherer:
                 relay.allocation.set_credentials(credentials, now=now)
                 self._core.settle(relay)
 
-    def on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> bool:
+    def on_resolution(self, answer: Resolved | Failed) -> bool:
         """Takes the answer to a server's name; False when the handle is not a server's."""
         for state in self._servers:
             if state.handle == answer.handle:
