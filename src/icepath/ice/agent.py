@@ -505,11 +505,13 @@ class Agent:
             if isinstance(event, ChannelBound):
                 self._refresh_flow(relay, event.peer, now=now)
                 continue
-            for socket in self._gatherer.on_relay_event(relay, event, now=now):
-                self._conclusion.heard_server = True
-                pair_socket(self._core, socket)
+            self._gatherer.on_relay_event(relay, event, now=now)
             if relay.is_over:
                 remove_relay(self._core, self._conclusion, relay, now=now)
+            self._touch()
+        for socket in self._gatherer.announce_relays():
+            self._conclusion.heard_server = True
+            pair_socket(self._core, socket)
             self._touch()
 
     def _refresh_flow(self, relay: Relay, peer: Address, *, now: Instant) -> None:

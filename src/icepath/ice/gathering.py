@@ -1,8 +1,9 @@
 """Gathering local candidates: host at once, reflexive and relayed from all servers in parallel.
 
 Nothing waits for a server: each candidate is announced when it is known (RFC 8838 §9), a dead server ends
-only its own asking. Asks wait for the agent's slots like checks do; a TURN server is asked before a STUN
-server, as its answer needs two round trips. RFC 8445 §5.1.1 and §5.1.3; keepalives of §5.1.1.4.
+only its own asking. Asks wait for the agent's slots like checks do. A relayed candidate is announced once
+the permissions for the remote addresses known by then are on their way, so that the remote's first check
+is not lost. RFC 8445 §5.1.1 and §5.1.3; keepalives of §5.1.1.4.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ from icepath.wire.message import Message, MessageClass, Method, encode_message
 KEEPALIVE_INTERVAL: Final[Seconds] = 15.0
 # A keepalive is sent once and its answer may come within one RTO's worth of waiting.
 KEEPALIVE_POLICY: Final = RetransmissionPolicy(rto=0.5, rc=1, rm=16)
+# A CreatePermission lets that many more urgent transactions go first; it still is on its way before the
+# Allocate's answer can be back from all but the nearest server, and before the candidate is announced in any case.
+PERMISSION_SLOTS: Final = 2
 
 _ALLOCATION_CAUSES: Final[dict[AllocationFailure, Cause]] = {
     AllocationFailure.NO_ANSWER: Cause.SERVER_UNREACHABLE,
@@ -106,6 +110,7 @@ class Gatherer:
         "_is_done",
         "_local_ended",
         "_servers",
+        "_unannounced",
     )
 
     def __init__(self, core: Core) -> None:
@@ -120,6 +125,8 @@ class Gatherer:
         self._local_ended = False
         self._is_done = False
         self._granted = False
+        # Allocations whose candidates wait for permissions to be sent, with the mapped address.
+        self._unannounced: dict[int, tuple[Relay, Address | None]] = {}
 
     # -- servers ------------------------------------------------------------------------------------------
 
@@ -215,7 +222,7 @@ class Gatherer:
         self._enqueue(_Ask(state, address, socket))
 
     def _enqueue(self, ask: _Ask) -> None:
-        """Keeps the queue in the order: IPv4 first (a NAT is likely there), TURN before STUN on each socket."""
+        """Keeps the queue in the order: IPv4 first (a NAT is likely there), STUN before TURN on each socket."""
         rank = _ask_rank(ask)
         index = len(self._asks)
         while index > 0 and _ask_rank(self._asks[index - 1]) > rank:
@@ -273,6 +280,7 @@ class Gatherer:
             families=self._relay_families(ask.socket),
             policy=self._policy(),
             close_timeout=core.config.close_timeout,
+            permission_delay=PERMISSION_SLOTS * core.config.pacing,
         )
         self._granted = True
         allocation = Allocation(config, random_bytes=core.random_bytes, reserve_slot=self._reserve_slot, now=now)
@@ -328,8 +336,8 @@ class Gatherer:
         if not query.is_keepalive:
             self._report(query.url, query.local, None, Cause.SERVER_UNREACHABLE, "ICMP: destination unreachable")
 
-    def on_relay_event(self, relay: Relay, event: AllocationEvent, *, now: Instant) -> list[Socket]:
-        """Takes what an allocation reports; returns the relayed addresses that can be sent from now."""
+    def on_relay_event(self, relay: Relay, event: AllocationEvent, *, now: Instant) -> None:
+        """Takes what an allocation reports."""
         key = (relay.url, relay.host.address)
         match event:
             case Allocated(relayed=relayed, mapped=mapped):
@@ -337,7 +345,8 @@ class Gatherer:
                 if mapped is not None and not self._core.config.relay_only:
                     self._add_reflexive(relay.host, mapped, relay.server, relay.url)
                 self._arm_keepalive(now)
-                return self._add_relayed(relay, relayed, mapped)
+                relay.relayed = relayed
+                self._unannounced[relay.id] = (relay, mapped)
             case (
                 AllocationFailed(reason=reason, code=code, text=text)
                 | AllocationLost(reason=reason, code=code, text=text)
@@ -354,10 +363,19 @@ class Gatherer:
                 self._core.outbox.put(ChallengeRemembered(relay.url, challenge))
             case MachineClosed():
                 self._in_flight.discard(key)
+                self._unannounced.pop(relay.id, None)
                 self._core.relays_by_path.pop((relay.host.address, relay.server), None)
             case _:
                 pass
-        return []
+
+    def announce_relays(self) -> list[Socket]:
+        """Announces the relayed candidates whose permissions are on their way; returns their sockets."""
+        sockets: list[Socket] = []
+        for relay, mapped in list(self._unannounced.values()):
+            if not relay.allocation.has_unsent_permissions:
+                del self._unannounced[relay.id]
+                sockets += self._add_relayed(relay, mapped)
+        return sockets
 
     def _add_reflexive(self, socket: Socket, mapped: Address, server: Address, url: str) -> None:
         if self._core.config.relay_only or not same_family(mapped, socket.address):
@@ -370,11 +388,10 @@ class Gatherer:
         candidate = self._make(socket, kind, mapped, preference, socket.address, server, url=url)
         self._announce(socket, LocalCandidate(candidate, socket.address))
 
-    def _add_relayed(self, relay: Relay, relayed: tuple[Address, ...], mapped: Address | None) -> list[Socket]:
-        relay.relayed = relayed
+    def _add_relayed(self, relay: Relay, mapped: Address | None) -> list[Socket]:
         host = relay.host
         sockets: list[Socket] = []
-        for address in relayed:
+        for address in relay.relayed:
             if address in self._core.sockets:
                 continue
             preference = self._core.preferences.unique(CandidateType.RELAYED, host.preference, host.component)
@@ -446,7 +463,7 @@ class Gatherer:
 
     def report_if_done(self) -> bool:
         """Emits `GatheringCompleted` once everything has answered or failed; says whether it did."""
-        if self._is_done or not self._local_ended or self._asks or self._in_flight:
+        if self._is_done or not self._local_ended or self._asks or self._in_flight or self._unannounced:
             return False
         if any(state.handle is not None for state in self._servers):
             return False
@@ -503,7 +520,7 @@ _NAME_CAUSES: Final[dict[FailReason, Cause]] = {
 
 def _ask_rank(ask: _Ask) -> tuple[bool, int, int, Address, bool]:
     socket = ask.socket
-    return (socket.address.is_ipv6, socket.stream, socket.component, socket.address, not ask.state.is_turn)
+    return (socket.address.is_ipv6, socket.stream, socket.component, socket.address, ask.state.is_turn)
 
 
 def _credentials(server: Server) -> LongTermCredentials | None:

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Final, final
 
-from icepath.errors import DecodeError, InvalidState
+from icepath.errors import DecodeError, InvalidArgument, InvalidState
 from icepath.machine import Arrival, Bytes, Command, Datagram, DropReason, MachineClosed, Unreachable, flow_channel
-from icepath.net import Address, Instant, RandomBytes, canonical_host
+from icepath.net import MAX_PORT, Address, Instant, RandomBytes, canonical_host, is_usable_destination
 from icepath.outbox import Outbox
 from icepath.stun.credentials import LongTermCredentials
 from icepath.stun.transaction import drop_reason
@@ -39,6 +39,9 @@ from icepath.turn.client.requests import (
 from icepath.wire.attributes import Attribute, Data, DontFragment, Icmp, XorPeerAddress
 from icepath.wire.channel_data import decode_channel_data, encode_channel_data
 from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, encode_message
+
+# A UDP datagram holds 65,507 bytes; a Send indication to an IPv6 peer adds 56 and padding.
+MAX_PAYLOAD: Final = 65_440
 
 # Beyond this, 34,000 years, a float no longer tells instants of one retransmission apart (law 2).
 _LATEST: Final[Instant] = 2.0**40
@@ -97,6 +100,11 @@ class Allocation:
         """Says whether a permission for the host was asked for on the wire, and not refused."""
         return self._permissions.is_permitted(host)
 
+    @property
+    def has_unsent_permissions(self) -> bool:
+        """Says whether a permission that is wanted waits to be asked for."""
+        return self._permissions.has_unsent
+
     def channel_of(self, peer: Address) -> int | None:
         """Returns the channel bound to the peer, or None."""
         return self._channels.channel_of(peer)
@@ -125,10 +133,12 @@ class Allocation:
         """Wants a channel to the peer, with its permission, and keeps it; does nothing after a refusal.
 
         Emits: Datagram; ChannelFailed with 443 for a peer of a family the allocation has not.
-        Raises: InvalidState before the allocation is there.
+        Raises: InvalidState before the allocation is there; InvalidArgument when nothing can be sent to the peer.
         """
         if self._lease.is_pending:
             raise InvalidState(f"no channel to {peer} before there is an allocation")
+        if not is_usable_destination(peer) or canonical_host(peer.host) != peer.host:
+            raise InvalidArgument(f"{peer} is no address that a channel could be bound to")
         now = self._advance(now)
         grant = self._lease.grant
         if grant is None:
@@ -143,7 +153,7 @@ class Allocation:
 
         Emits: Datagram.
         Raises: InvalidState when there is no allocation, no permission, or the server cannot set DF;
-            InvalidArgument when the payload is too long.
+            InvalidArgument when the payload is too long, or the port no port.
         """
         if self._lease.grant is None:
             raise InvalidState(f"no allocation to send to {peer} from")
@@ -152,6 +162,8 @@ class Allocation:
             raise InvalidState(f"no permission for {peer.host}: permit it first")
         if dont_fragment and self._lease.lacks_dont_fragment:
             raise InvalidState("the server cannot set DF")
+        if len(payload) > MAX_PAYLOAD or not 0 < peer.port <= MAX_PORT:
+            raise InvalidArgument(f"{len(payload)} bytes to {peer}, allowed are {MAX_PAYLOAD} to a port above 0")
         # ChannelData cannot carry DONT-FRAGMENT (RFC 8656 §3.5).
         channel = None if dont_fragment else self._channels.usable_channel(peer, self._advance(now))
         if channel is not None:

@@ -42,6 +42,9 @@ class AllocationConfig:
     lifetime: int = DEFAULT_LIFETIME
     policy: RetransmissionPolicy = field(default_factory=RetransmissionPolicy)
     close_timeout: Seconds = 1.0
+    permission_delay: Seconds = 0.0
+    """How much later than at once a CreatePermission asks for its slot: more urgent transactions go first, and
+    hosts that become known meanwhile join it."""
     software: str | None = None
     dont_fragment: bool = False
     """Asks in the Allocate whether the server can set DF (RFC 8656 §7.1); goes on without when it cannot."""

@@ -84,6 +84,12 @@ class Permissions:
         permission = self._permissions.get(host)
         return permission is not None and permission.status in (_Status.SENT, _Status.INSTALLED)
 
+    @property
+    def has_unsent(self) -> bool:
+        """Says whether a wanted host is in no request that was sent."""
+        unsent = (_Status.WANTED, _Status.WAITING)
+        return any(permission.status in unsent for permission in self._permissions.values())
+
     def permit(self, hosts: Iterable[str], now: Instant) -> None:
         """Wants permissions; those wanted already change nothing."""
         for host in hosts:

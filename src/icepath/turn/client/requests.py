@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias, final
 
 from icepath.machine import Datagram, DropReason
-from icepath.net import Address, Instant, RandomBytes
+from icepath.net import Address, Instant, RandomBytes, Seconds
 from icepath.outbox import Outbox
 from icepath.stun.credentials import UNSIGNED_ERRORS, AuthVerdict, LongTermAuthentication, LongTermCredentials
 from icepath.stun.transaction import Retransmission, TransactionTable
@@ -167,7 +167,7 @@ class Requests:
 
     def submit(self, request: Request, now: Instant) -> bool:
         """Sends the request now (True), or keeps it until its slot comes."""
-        at = self._reserve_slot(now) if request.is_paced else now
+        at = self._reserve_slot(now + self._yielding(request)) if request.is_paced else now
         if at > now:
             self._count += 1
             self._waiting[self._count] = request
@@ -175,6 +175,9 @@ class Requests:
             return False
         self._transmit(request, now)
         return True
+
+    def _yielding(self, request: Request) -> Seconds:
+        return self._config.permission_delay if request.purpose is Purpose.PERMISSION else 0.0
 
     def waiting(self, purpose: Purpose) -> tuple[int, Request] | None:
         """Returns the first request of that purpose that waits for its slot and may be changed, with its number."""

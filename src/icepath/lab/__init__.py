@@ -1,0 +1,1 @@
+"""Scenarios on the virtual network: agents, servers and signalling put together."""
