@@ -1,0 +1,187 @@
+"""Which local addresses are worth a host candidate (RFC 8445 §5.1.1.1), and how good each interface is.
+
+The list of addresses is ifaddr's; what Linux tells besides (address flags, kind of interface) comes from
+/proc and /sys where they can be read, and from the interface's name elsewhere. What is left out: loopback
+unless asked for, interfaces that are down, bridges and pairs of containers and virtual machines by their
+names (a caller's own filter decides instead), and IPv6 addresses that must or need not be told.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import ifaddr
+
+from icepath.net import canonical_host
+
+InterfaceFilter: TypeAlias = Callable[[str, str], bool]
+"""Says whether (interface name, IP address) may be used."""
+
+# Both ends are on this machine: nothing beyond it is reached that the real interface does not reach.
+INTERNAL_NAMES: Final = ("docker", "br-", "veth", "virbr", "vnet", "lxc", "cni", "flannel", "cali")
+
+COST_WIRED: Final = 0
+COST_WIRELESS: Final = 10
+COST_METERED: Final = 50
+WIRELESS_NAMES: Final = ("wl", "ath", "awdl", "llw")
+# Cellular, point-to-point and tunnels: they cost money, or run over one of the others.
+METERED_NAMES: Final = ("ww", "rmnet", "ppp", "tun", "tap", "utun", "wg", "ipsec", "tailscale", "zt")
+METERED_KINDS: Final = ("wwan", "wireguard", "ppp")
+# linux/if_arp.h: ARPHRD_PPP, ARPHRD_NONE (tunnels without a link layer).
+METERED_TYPES: Final = ("512", "65534")
+IFF_UP: Final = 0x1
+
+# linux/if_addr.h.
+FLAG_TEMPORARY: Final = 0x01
+FLAG_DAD_FAILED: Final = 0x08
+FLAG_DEPRECATED: Final = 0x20
+FLAG_TENTATIVE: Final = 0x40
+FLAGS_UNUSABLE: Final = FLAG_DAD_FAILED | FLAG_DEPRECATED | FLAG_TENTATIVE
+
+IPV4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+
+NETWORK_DEVICES: Final = Path("/sys/class/net")
+IPV6_ADDRESSES: Final = Path("/proc/net/if_inet6")
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddress:
+    """Is one local address to bind."""
+
+    host: str
+    interface: str
+    scope_id: int = 0
+    """The interface's index, which a link-local IPv6 address needs."""
+    cost: int = COST_WIRED
+    prefix: int = 0
+    """The length of its network's prefix, in bits."""
+
+
+def usable_addresses(admit: InterfaceFilter | None = None, *, loopback: bool = False) -> tuple[HostAddress, ...]:
+    """Returns the addresses to gather from, best interface first; `admit` replaces the filter by name."""
+    flags = ipv6_flags(_read(IPV6_ADDRESSES))
+    return choose(_system_addresses(), admit=admit, loopback=loopback, flags=flags, cost=interface_cost)
+
+
+def choose(
+    addresses: Iterable[HostAddress],
+    *,
+    admit: InterfaceFilter | None,
+    loopback: bool,
+    flags: dict[str, int],
+    cost: Callable[[str], int | None],
+) -> tuple[HostAddress, ...]:
+    """Returns the addresses that pass every rule, each with its interface's cost, best first.
+
+    `cost` returns None for an interface that is down.
+    """
+    chosen: dict[str, HostAddress] = {}
+    for address in addresses:
+        if not _is_candidate(address, loopback, flags) or address.host in chosen:
+            continue
+        if not (admit or is_external)(address.interface, address.host):
+            continue
+        level = cost(address.interface)
+        if level is not None:
+            # IPv4 link-local: of use between two computers on one cable, and rarely else.
+            is_last_resort = address.host.startswith("169.254.")
+            chosen[address.host] = replace(address, cost=max(level, COST_METERED) if is_last_resort else level)
+    return tuple(sorted(_without_trackable(list(chosen.values()), flags), key=lambda address: address.cost))
+
+
+def is_external(name: str, _host: str) -> bool:
+    """Is the default filter: leaves out interfaces of containers and virtual machines on this computer."""
+    return not name.startswith(INTERNAL_NAMES)
+
+
+def ipv6_flags(table: str) -> dict[str, int]:
+    """Parses /proc/net/if_inet6 into the flags of each address.
+
+    fd000000000000000000000000000002 04 40 00 82     eth0     address, index, prefix, scope, flags, name
+    """
+    flags: dict[str, int] = {}
+    for line in table.splitlines():
+        fields = line.split()
+        if len(fields) >= 6 and len(fields[0]) == 32:
+            flags[str(ipaddress.IPv6Address(int(fields[0], 16)))] = int(fields[4], 16)
+    return flags
+
+
+def interface_cost(name: str, devices: Path = NETWORK_DEVICES) -> int | None:
+    """Returns 0 for wired, 10 for wireless, 50 for cellular and tunnels; None when the interface is down."""
+    device = devices / name.partition(":")[0]
+    state = _read(device / "flags").strip()
+    if state.startswith("0x") and not int(state, 16) & IFF_UP:
+        return None
+    kind = _device_kind(_read(device / "uevent"))
+    if kind in METERED_KINDS or _read(device / "type").strip() in METERED_TYPES or (device / "tun_flags").exists():
+        return COST_METERED
+    if kind == "wlan" or (device / "wireless").exists():
+        return COST_WIRELESS
+    if name.startswith(METERED_NAMES):
+        return COST_METERED
+    return COST_WIRELESS if name.startswith(WIRELESS_NAMES) else COST_WIRED
+
+
+def _system_addresses() -> Iterable[HostAddress]:
+    for adapter in ifaddr.get_adapters():
+        for address in adapter.ips:
+            if isinstance(address.ip, str):
+                text, scope = address.ip, 0
+            else:
+                text, scope = address.ip[0], address.ip[2]
+            # ifaddr's nice_name is the system's own name on Linux and macOS, the friendly one on Windows.
+            yield HostAddress(canonical_host(text), adapter.nice_name, scope, prefix=address.network_prefix)
+
+
+def _is_candidate(address: HostAddress, loopback: bool, flags: dict[str, int]) -> bool:
+    parsed = ipaddress.ip_address(address.host)
+    if parsed.is_loopback:
+        # RFC 8445 §5.1.1.1: "Addresses from a loopback interface MUST NOT be included".
+        return loopback
+    if parsed.is_unspecified or parsed.is_multicast:
+        return False
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return True
+    # RFC 8445 §5.1.1.1: no site-local and no IPv4-compatible ones. Link-local ones would need a zone, which
+    # candidates have not, and MUST NOT be told beside addresses that prevent tracking.
+    if parsed.is_site_local or parsed.is_link_local or parsed in IPV4_COMPATIBLE:
+        return False
+    return not flags.get(address.host, 0) & FLAGS_UNUSABLE
+
+
+def _without_trackable(addresses: Sequence[HostAddress], flags: dict[str, int]) -> list[HostAddress]:
+    """Leaves out IPv6 addresses that allow tracking where the same network has one that prevents it.
+
+    RFC 8445 §5.1.1.1: such candidates "MUST NOT be gathered"; RFC 6724 §5 prefers temporary addresses anyhow.
+    """
+    private = {_network(address) for address in addresses if _is_temporary(address, flags)}
+    return [address for address in addresses if _is_temporary(address, flags) or _network(address) not in private]
+
+
+def _is_temporary(address: HostAddress, flags: dict[str, int]) -> bool:
+    return bool(flags.get(address.host, 0) & FLAG_TEMPORARY)
+
+
+def _network(address: HostAddress) -> tuple[str, str]:
+    network = ipaddress.ip_network((address.host, address.prefix), strict=False)
+    return (address.interface, str(network))
+
+
+def _device_kind(uevent: str) -> str:
+    for line in uevent.splitlines():
+        name, _, value = line.partition("=")
+        if name == "DEVTYPE":
+            return value
+    return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("ascii", "replace")
+    except OSError:
+        return ""
