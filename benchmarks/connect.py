@@ -4,12 +4,8 @@
 
 Needs root (namespaces). Each client is 25 ms from the server, so the unit R, a round trip between two clients or
 through a relay, is 100 ms. The time is from the start of gathering to both sides being able to send data;
-signalling is immediate. Every figure is a median. An agent given as `a:b` is a mixed pair: a controls. See docs of
-the laboratory in tests/interop/lab for how each row is built.
-
-The minimum is the time until both know each other's first useful candidates, plus 1 R for the check and its answer.
-A host candidate is known at 0, a reflexive one after 0.5 R, a relayed one after 1 R (401, then success), and 0.5 R
-more for each round trip that a TCP or TLS connection needs first.
+signalling is immediate. Every figure is a median. An agent given as `a:b` is a mixed pair: a controls. How rows are
+built and minima derived: tests/interop/lab, rows.py and minima.py.
 """
 
 from __future__ import annotations
@@ -24,44 +20,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from interop.lab import agents, coturn, namespaces
+from interop.lab.minima import BOUNDS
 from interop.lab.rows import ROUND_TRIP, World, world
 from interop.lab.runner import PairResult, Plan, run_pair
 
-MINIMA: Mapping[str, float] = MappingProxyType(
-    {
-        "none:none": 1.0,
-        "apdf:none": 1.5,
-        "eif:eif": 1.5,
-        "apdf:apdf": 1.5,
-        "adf:sym": 2.0,
-        "sym:adf": 2.0,
-        "none:sym": 1.5,
-        "sym:none": 1.5,
-        "sym:apdf": 2.0,
-        "apdf:sym": 2.0,
-        "sym:sym": 2.0,
-        "cgn-apdf:apdf": 1.5,
-        "cgn-sym:apdf": 2.0,
-        "udpblock:apdf": 2.5,
-        "tcp443:apdf": 2.5,
-        "udpblock:udpblock": 2.5,
-        "same": 0.0,
-        "same-iso": 2.0,
-        "same-hp": 0.5,
-        "samecgn": 2.0,
-        "samecgn-hp": 1.5,
-        "v6:v6": 1.0,
-        "ds:ds": 1.0,
-        "ds-sym:ds-sym": 1.0,
-        "ds:apdf": 1.5,
-        "v6:apdf": 2.0,
-    }
-)
 LOSS_ROWS = ("none:none", "apdf:apdf", "sym:apdf", "sym:sym")
 TIMEOUT = 20.0
 
@@ -129,7 +95,7 @@ def main() -> int:
     pairs = [pair for pair in options.agents.split(",") if _is_available(pair)]
     if not pairs:
         return 1
-    rows = options.rows.split(",") if options.rows else list(LOSS_ROWS if options.loss else MINIMA)
+    rows = options.rows.split(",") if options.rows else list(LOSS_ROWS if options.loss else BOUNDS)
     print(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors, {options.runs} runs each, R = 100 ms")
     print(heading(pairs, loss=bool(options.loss)))
     results: dict[str, dict[str, Samples]] = {}
@@ -196,7 +162,8 @@ def line(row: str, result: Mapping[str, Samples], *, loss: bool) -> str:
     """One row of the table."""
     if loss:
         return f"{row:<20}" + "".join(f"{samples.loss_cell():>24}" for samples in result.values())
-    minimum = MINIMA.get(row)
+    bound = BOUNDS.get(row)
+    minimum = None if bound is None else bound.round_trips
     cells = "".join(f"{samples.cell():>24}" for samples in result.values())
     shown = "" if minimum is None else f"{minimum:.1f}"
     differences = [

@@ -22,8 +22,10 @@ from interop.lab.rows import Servers
 
 START_TIMEOUT = 20.0
 QUIT_TIMEOUT = 4.0
+# After its last line an agent has nothing left to do but exit.
+EXIT_TIMEOUT = 0.5
 # How long after both are usable we wait for both to say they are connected: libnice says it two seconds late.
-CONCLUDE_TIMEOUT = 3.0
+CONCLUDE_TIMEOUT = 5.0
 _LINE_LIMIT = 1 << 20
 _FORWARDED = frozenset({"local", "candidate", "end"})
 
@@ -230,7 +232,7 @@ class _Agent:
     async def finish(self) -> None:
         """Makes sure the process is gone."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), QUIT_TIMEOUT)
+            await asyncio.wait_for(self._process.wait(), EXIT_TIMEOUT)
         if self._process.returncode is None:
             self.result.errors.append("did not quit and was killed")
             os.kill(self._process.pid, signal.SIGKILL)
