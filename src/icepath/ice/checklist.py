@@ -8,7 +8,7 @@ rules that reach across streams by foundation. Nothing here sends. RFC 8445 §6.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 from icepath.ice.pair import CandidatePair, PairFoundation, PairKey, PairState
@@ -86,7 +86,7 @@ class ChecklistSet:
     def insert(self, pair: CandidatePair) -> CandidatePair | None:
         """Adds a pair with the state that RFC 8838 §12 gives it; returns the pair that had to leave, if any.
 
-        The pair that leaves is the newcomer itself when it is the weakest (RFC 8445 §6.1.2.5).
+        A Failed pair leaves first; it is the newcomer itself when that is the weakest (RFC 8445 §6.1.2.5).
         """
         checklist = self._lists[pair.stream]
         pair.state = self._initial_state(pair)
@@ -99,7 +99,7 @@ class ChecklistSet:
     def _weakest(self) -> CandidatePair | None:
         idle = (PairState.FROZEN, PairState.WAITING, PairState.FAILED)
         candidates = [pair for pair in self.pairs() if pair.state in idle and pair.valid is None]
-        return min(candidates, key=_by_priority, default=None)
+        return min(candidates, key=_worth, default=None)
 
     def _initial_state(self, new: CandidatePair) -> PairState:
         foundation = new.foundation
@@ -126,29 +126,46 @@ class ChecklistSet:
 
     def next_triggered(self) -> CandidatePair | None:
         """Takes the next pair from the triggered-check queues, checklists in turn."""
-        for checklist in self._in_turn():
+        for index, checklist in self._in_turn():
             if checklist.triggered:
+                self._turn = index + 1
                 return checklist.triggered.popleft()
         return None
+
+    def has_ordinary(self, is_ready: Callable[[CandidatePair], bool]) -> bool:
+        """Says whether `next_ordinary` has a pair; it stays the same checklist's turn."""
+        return any(self._ready(checklist, is_ready) for _, checklist in self._in_turn())
 
     def next_ordinary(self, is_ready: Callable[[CandidatePair], bool]) -> CandidatePair | None:
         """Returns the pair to check next by RFC 8445 §6.1.4.2 steps 2 to 4, or None.
 
         `is_ready` leaves out pairs whose check cannot be sent yet (a relay's permission is missing).
         """
-        for checklist in self._in_turn():
-            waiting = _waiting(checklist, is_ready)
-            if not waiting and self._thaw(checklist):
-                waiting = _waiting(checklist, is_ready)
-            if waiting:
-                return min(waiting, key=_check_order)
+        for index, checklist in self._in_turn():
+            ready = self._ready(checklist, is_ready)
+            if ready:
+                self._turn = index + 1
+                return min(ready, key=_check_order)
         return None
+
+    def _ready(self, checklist: Checklist, is_ready: Callable[[CandidatePair], bool]) -> list[CandidatePair]:
+        """Returns the pairs that an ordinary check may be sent for; only a Running checklist has any."""
+        if checklist.state is not ChecklistState.RUNNING:
+            return []
+        waiting = _waiting(checklist, is_ready)
+        return _waiting(checklist, is_ready) if not waiting and self._thaw(checklist) else waiting
 
     def _thaw(self, checklist: Checklist) -> bool:
         frozen = [pair for pair in checklist.pairs.values() if pair.state is PairState.FROZEN]
         if not frozen or any(pair.state is PairState.WAITING for pair in checklist.pairs.values()):
             return False
-        active = {pair.foundation for pair in self.pairs() if pair.state in (PairState.WAITING, PairState.IN_PROGRESS)}
+        active = {
+            pair.foundation
+            for other in self._lists.values()
+            if other.state is ChecklistState.RUNNING  # in another one, a Waiting pair's turn never comes
+            for pair in other.pairs.values()
+            if pair.state in (PairState.WAITING, PairState.IN_PROGRESS)
+        }
         thawed = False
         for pair in sorted(frozen, key=_rank):
             if pair.foundation not in active:
@@ -157,27 +174,26 @@ class ChecklistSet:
                 thawed = True
         return thawed
 
-    def _in_turn(self) -> Iterable[Checklist]:
-        """Yields the checklists, the next call beginning with the one after the first that yields work."""
-        lists = list(self._lists.values())
-        start = self._turn % len(lists) if lists else 0
-        for offset in range(len(lists)):
-            self._turn = (start + offset + 1) % len(lists)
-            yield lists[(start + offset) % len(lists)]
+    def _in_turn(self) -> list[tuple[int, Checklist]]:
+        """Returns the checklists and their places, beginning with the one after the last that was picked."""
+        lists = list(enumerate(self._lists.values()))
+        start = self._turn % max(len(lists), 1)
+        return lists[start:] + lists[:start]
 
 
 def _waiting(checklist: Checklist, is_ready: Callable[[CandidatePair], bool]) -> list[CandidatePair]:
     return [pair for pair in checklist.pairs.values() if pair.state is PairState.WAITING and is_ready(pair)]
 
 
-def _by_priority(pair: CandidatePair) -> tuple[int, int]:
-    return (pair.priority, -pair.id)
+def _worth(pair: CandidatePair) -> tuple[bool, int, int]:
+    """Orders the pairs that may have to leave: Failed ones first (RFC 8838 §10), then the lowest priority."""
+    return (pair.state is not PairState.FAILED, pair.priority, -pair.id)
 
 
 def _check_order(pair: CandidatePair) -> tuple[int, int, int]:
     return (-pair.priority, pair.component, pair.id)
 
 
-def _rank(pair: CandidatePair) -> tuple[int, int, int]:
-    """Orders a foundation's column: lowest component first, then highest priority (RFC 8445 §6.1.2.6)."""
-    return (pair.component, -pair.priority, pair.id)
+def _rank(pair: CandidatePair) -> tuple[int, int, int, int]:
+    """Orders a foundation's column: first stream, lowest component, highest priority (RFC 8445 §6.1.2.6)."""
+    return (pair.stream, pair.component, -pair.priority, pair.id)

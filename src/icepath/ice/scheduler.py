@@ -49,7 +49,7 @@ class Scheduler:
     def _has_work(self) -> bool:
         if self._gatherer.has_asks or self._core.checklists.has_triggered():
             return True
-        if self._may_check and self._core.checklists.next_ordinary(self._is_ready) is not None:
+        if self._may_check and self._core.checklists.has_ordinary(self._is_ready):
             return True
         self._may_check = False
         return False
@@ -58,12 +58,12 @@ class Scheduler:
         """Sends the one transaction that this slot is for, if anything still waits."""
         pair = self._core.checklists.next_triggered()
         if pair is None:
-            ordinary = self._core.checklists.next_ordinary(self._is_ready) if self._may_check else None
-            if self._gatherer.has_asks and (ordinary is None or self._asks_in_a_row < SERVERS_FIRST):
+            may_check = self._may_check and self._core.checklists.has_ordinary(self._is_ready)
+            if self._gatherer.has_asks and (not may_check or self._asks_in_a_row < SERVERS_FIRST):
                 self._asks_in_a_row += 1
                 self._gatherer.ask_next(now=now)
                 return
-            pair = ordinary
+            pair = self._core.checklists.next_ordinary(self._is_ready) if may_check else None
         if pair is None:
             return
         # From here on servers and checks take turns.
