@@ -83,7 +83,9 @@ _SHA1_SIZE: Final = 24
 _SHA256_SIZE: Final = 36
 _FINGERPRINT_SIZE: Final = 8
 # The header's length field holds 0xFFFC at most; what ends a message needs its room.
-_MAX_ATTRIBUTES: Final = 0xFFFC - _SHA256_SIZE - _FINGERPRINT_SIZE
+_MAX_ATTRIBUTES: Final = 0xFFFC - _SHA1_SIZE - _SHA256_SIZE - _FINGERPRINT_SIZE
+# What of the header follows the length: cookie and transaction id.
+_REST: Final = 16
 _SHA1: Final = Integrity.SHA1
 # RFC 3489 §11.2.8: the text under its HMAC is padded to a multiple of 64 bytes.
 _RFC3489_BLOCK: Final = 64
@@ -301,11 +303,13 @@ def encode_message(
     *,
     key: IntegrityKey | None = None,
     integrity: Integrity = Integrity.SHA1,
+    also_sha1: bool = False,
     fingerprint: bool = False,
 ) -> bytes:
     """Returns the message's bytes; a `key` signs it, `fingerprint` ends it with one.
 
-    Raises: InvalidArgument when a value may not be sent.
+    `also_sha1` writes MESSAGE-INTEGRITY before MESSAGE-INTEGRITY-SHA256, for a receiver that may know only the
+    former (RFC 8489 §9.1.2). Raises: InvalidArgument when a value may not be sent.
     """
     parts: list[bytes] = []
     for attribute in attributes:
@@ -316,22 +320,26 @@ def encode_message(
         length = len(value)
         parts.append(_PAIR.pack(type_, length) + value + _PADDING[length & 3])
     body = b"".join(parts)
-    length = len(body)
-    if length > _MAX_ATTRIBUTES:
-        raise InvalidArgument(f"attributes of {length} bytes, allowed are {_MAX_ATTRIBUTES}")
+    if len(body) > _MAX_ATTRIBUTES:
+        raise InvalidArgument(f"attributes of {len(body)} bytes, allowed are {_MAX_ATTRIBUTES}")
     kind = _message_type(method, message_class)
-    tail = _cookie_and_id(transaction_id)
+    tail = _cookie_and_id(transaction_id) + body
     if key is not None:
-        if integrity is _SHA1:
-            length += _SHA1_SIZE
-            body += _SHA1_HEADER + key.sha1(_PAIR.pack(kind, length) + tail + body)
-        else:
-            length += _SHA256_SIZE
-            body += _SHA256_HEADER + key.sha256(_PAIR.pack(kind, length) + tail + body)
+        is_rfc3489 = len(transaction_id) != TRANSACTION_ID_LENGTH
+        if integrity is _SHA1 or also_sha1:
+            tail += _SHA1_HEADER + key.sha1(_text(kind, tail, _SHA1_SIZE, is_rfc3489))
+        if integrity is not _SHA1:
+            tail += _SHA256_HEADER + key.sha256(_text(kind, tail, _SHA256_SIZE, is_rfc3489))
     if not fingerprint:
-        return _PAIR.pack(kind, length) + tail + body
-    message = _PAIR.pack(kind, length + _FINGERPRINT_SIZE) + tail + body
+        return _PAIR.pack(kind, len(tail) - _REST) + tail
+    message = _PAIR.pack(kind, len(tail) - _REST + _FINGERPRINT_SIZE) + tail
     return message + _FINGERPRINT.pack(_FINGERPRINT_TYPE, 4, fingerprint_of(message))
+
+
+def _text(kind: int, tail: bytes, size: int, is_rfc3489: bool) -> bytes:
+    """Returns what an integrity of `size` bytes covers; the header's length counts it (RFC 8489 §14.5)."""
+    text = _PAIR.pack(kind, len(tail) - _REST + size) + tail
+    return text + bytes(-len(text) % _RFC3489_BLOCK) if is_rfc3489 else text
 
 
 def _message_type(method: int, message_class: MessageClass) -> int:

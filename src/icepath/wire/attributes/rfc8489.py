@@ -12,6 +12,7 @@ from typing import ClassVar, Final, Self, final
 
 from icepath.errors import InvalidArgument
 from icepath.wire.attributes.forms import (
+    MAX_VALUE_LENGTH,
     AddressValue,
     AttributeValue,
     OctetsValue,
@@ -173,6 +174,8 @@ class UnknownAttributes(AttributeValue):
 
     def encode(self, transaction_id: bytes) -> bytes:
         """Returns the value."""
+        if len(self.types) > MAX_VALUE_LENGTH // 2:
+            raise InvalidArgument(f"{len(self.types)} attribute types, allowed are {MAX_VALUE_LENGTH // 2}")
         for kind in self.types:
             check_range("attribute type", kind, 0, 0xFFFF)
         return struct.pack(f">{len(self.types)}H", *self.types)
@@ -235,7 +238,9 @@ class PasswordAlgorithm(AttributeValue):
         check_range("password algorithm", self.algorithm, 0, 0xFFFF)
         check_octets("password algorithm parameters", self.parameters, 0, 0xFFFF)
         length = len(self.parameters)
-        return _PAIR.pack(self.algorithm, length) + self.parameters + bytes(-length & 3)
+        value = _PAIR.pack(self.algorithm, length) + self.parameters + bytes(-length & 3)
+        check_octets(self.NAME, value, 0, MAX_VALUE_LENGTH)
+        return value
 
 
 @final
@@ -257,7 +262,9 @@ class PasswordAlgorithms(AttributeValue):
 
     def encode(self, transaction_id: bytes) -> bytes:
         """Returns the value."""
-        return b"".join([algorithm.encode(transaction_id) for algorithm in self.algorithms])
+        value = b"".join([algorithm.encode(transaction_id) for algorithm in self.algorithms])
+        check_octets(self.NAME, value, 0, MAX_VALUE_LENGTH)
+        return value
 
 
 @final
