@@ -1,0 +1,1 @@
+"""Ways in for programs that were not written for icepath: other languages, other libraries' users."""
