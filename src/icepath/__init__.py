@@ -1,0 +1,53 @@
+"""Connects two computers behind NATs as directly as possible, and says why when it cannot.
+
+The public names, each fetched from its room when it is first asked for (PEP 562), so that `import icepath`
+costs nothing and a program that only decodes never loads a socket. Everything else is reached through its
+package. A name stands here when it works; `tests/typing/test_public_names.py` keeps this table, the imports
+for type-checkers and `dir(icepath)` the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from icepath.errors import Cause as Cause
+    from icepath.errors import ConnectFailed as ConnectFailed
+    from icepath.errors import ConnectionClosed as ConnectionClosed
+    from icepath.errors import ConnectionFailure as ConnectionFailure
+    from icepath.errors import DecodeError as DecodeError
+    from icepath.errors import IcepathError as IcepathError
+    from icepath.errors import InvalidArgument as InvalidArgument
+    from icepath.errors import InvalidState as InvalidState
+    from icepath.net import Address as Address
+    from icepath.wire.candidate_line import Candidate as Candidate
+    from icepath.wire.fragment import Description as Description
+
+_MODULES = {
+    "Address": "icepath.net",
+    "Candidate": "icepath.wire.candidate_line",
+    "Cause": "icepath.errors",
+    "ConnectFailed": "icepath.errors",
+    "ConnectionClosed": "icepath.errors",
+    "ConnectionFailure": "icepath.errors",
+    "DecodeError": "icepath.errors",
+    "Description": "icepath.wire.fragment",
+    "IcepathError": "icepath.errors",
+    "InvalidArgument": "icepath.errors",
+    "InvalidState": "icepath.errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(_MODULES)
