@@ -55,6 +55,14 @@ class LawBroken(AssertionError):
 
 
 @dataclass(frozen=True)
+class Peer:
+    """Is somebody the machine talks to, and where he is found."""
+
+    make: Callable[[RandomBytes, Instant], Machine[Event]]
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True)
 class Subject(Generic[MachineT]):
     """Says how to make a machine and whom it talks to."""
 
@@ -67,8 +75,8 @@ class Subject(Generic[MachineT]):
     """Payloads it might receive; mutations of them and of what it says itself are tried as well."""
     locals: tuple[Address, ...] = (Address("192.168.1.10", 5000),)
     remotes: tuple[Address, ...] = (Address("11.0.0.1", 3478), Address("11.0.0.2", 5001), Address("2b00::2", 5002))
-    peer: Callable[[RandomBytes, Instant], Machine[Event]] | None = None
-    """Makes somebody who answers; what is sent to an address of `remotes` reaches it."""
+    peers: tuple[Peer, ...] = ()
+    """Who answers; they reach each other, too."""
     clock_goes_back: bool = True
     """False leaves that part of law 2 out: a debt, to be named where it is set."""
     close_timeout: Seconds = 1.0

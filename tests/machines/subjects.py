@@ -2,38 +2,272 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any, Final
 
-from icepath.entropy import Secret
+from icepath.entropy import IceCredentials, Secret
+from icepath.ice.agent import Agent
+from icepath.ice.config import AgentConfig, Role, Server
+from icepath.machine import LocalAddress, Transport
 from icepath.net import Address, Instant, RandomBytes
+from icepath.stun.authenticator import Authenticator, AuthenticatorConfig, User
 from icepath.stun.binding import BindingClient, BindingConfig
 from icepath.stun.credentials import LongTermCredentials
 from icepath.stun.responder import BindingResponder, ResponderConfig
-from machines.laws import Subject
+from icepath.turn.client.allocation import Allocation
+from icepath.turn.client.config import AllocationConfig
+from icepath.turn.server.config import TurnServerConfig
+from icepath.turn.server.server import TurnServer
+from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
+from icepath.wire.channel_data import encode_channel_data
+from icepath.wire.fragment import Description
+from icepath.wire.uri import parse_server_uri
+from machines.laws import Peer, Subject
 
 CLIENT: Final = Address("192.168.1.10", 5000)
+OTHER_CLIENT: Final = Address("192.168.1.11", 5001)
+CLIENT_IPV6: Final = Address("2b00:1::10", 5000)
 SERVER: Final = Address("11.0.0.1", 3478)
+FRIEND: Final = Address("11.2.0.1", 6000)
+
 ALICE: Final = LongTermCredentials("alice", Secret("wonderland"))
+MALLORY: Final = LongTermCredentials("alice", Secret("looking-glass"))
+REALM: Final = "example.org"
+NONCE_SECRET: Final = Secret("0123456789abcdef")
+
+
+class Slots:
+    """Keeps 5 ms between transactions, as a process does."""
+
+    def __init__(self) -> None:
+        self._next: Instant = 0.0
+
+    def __call__(self, wanted: Instant) -> Instant:
+        slot = max(wanted, self._next)
+        self._next = slot + 0.005
+        return slot
+
+
+# -- STUN ------------------------------------------------------------------------------------------------------
 
 
 def _binding_client(random_bytes: RandomBytes, now: Instant) -> BindingClient:
-    return BindingClient(BindingConfig(SERVER, CLIENT), random_bytes=random_bytes, now=now)
+    config = BindingConfig(SERVER, CLIENT, credentials=ALICE)
+    return BindingClient(config, random_bytes=random_bytes, now=now)
 
 
 def _responder(random_bytes: RandomBytes, now: Instant) -> BindingResponder:
-    return BindingResponder(ResponderConfig())
+    return BindingResponder(ResponderConfig(authenticator=_authenticator()))
 
+
+def _authenticator() -> Authenticator:
+    return Authenticator(AuthenticatorConfig(REALM, NONCE_SECRET), _find_user)
+
+
+def _find_user(name: str | bytes) -> User | None:
+    return User(ALICE.username, ALICE.password) if name == ALICE.username else None
+
+
+# -- TURN ------------------------------------------------------------------------------------------------------
+
+
+def _allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
+    config = AllocationConfig(SERVER, CLIENT, credentials=ALICE)
+    return Allocation(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+
+
+def _busy_allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
+    allocation = _allocation(random_bytes, now)
+    allocation.permit([FRIEND.host], now=now)
+    return allocation
+
+
+def _turn_server(random_bytes: RandomBytes, now: Instant) -> TurnServer:
+    config = TurnServerConfig(
+        listen=(SERVER,),
+        relay_hosts=(SERVER.host, "2b00::1"),
+        authenticator=_authenticator(),
+        max_allocations=8,
+        max_allocations_per_user=4,
+        max_permissions=4,
+        max_channels=4,
+    )
+    return TurnServer(config, random_bytes=random_bytes, now=now)
+
+
+def _any_peer(rng: random.Random) -> Address:
+    return rng.choice((FRIEND, FRIEND, Address("11.2.0.2", 7), Address("2b00::9", 7), Address("224.0.0.1", 0)))
+
+
+def _permit(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.permit([_any_peer(rng).host for _ in range(rng.randrange(3))], now=now)
+
+
+def _release(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.release([_any_peer(rng).host], now=now)
+
+
+def _bind_channel(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.bind_channel(_any_peer(rng), now=now)
+
+
+def _relay(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.send(_any_peer(rng), rng.randbytes(rng.randrange(100)), dont_fragment=rng.random() < 0.2, now=now)
+
+
+def _change_credentials(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.set_credentials(rng.choice((ALICE, ALICE, MALLORY)), now=now)
+
+
+# -- ICE -------------------------------------------------------------------------------------------------------
+
+OURS: Final = IceCredentials("ouruser1", Secret("our-password-of-22-chars".replace("-", "+")))
+THEIRS: Final = IceCredentials("theirusr", Secret("their-password-of-22-chars".replace("-", "+")))
+
+
+def _host_candidate(address: Address, priority: int = 2_130_706_431) -> Candidate:
+    return Candidate(Foundation("1"), 1, Transport.UDP, priority, address.host, address.port, CandidateType.HOST)
+
+
+def _description(credentials: IceCredentials, *addresses: Address) -> Description:
+    candidates = tuple(_host_candidate(address) for address in addresses)
+    return Description(credentials.ufrag, credentials.password, candidates, pacing=5)
+
+
+def _agent_config(credentials: IceCredentials, role: Role, *servers: Server) -> AgentConfig:
+    return AgentConfig(
+        credentials, role, servers=servers, patience=5.0, max_pairs=20, max_remote_candidates=8, max_early_checks=4
+    )
+
+
+def _agent(random_bytes: RandomBytes, now: Instant) -> Agent:
+    """Returns an agent with two addresses and two servers that knows its friend already."""
+    config = _agent_config(
+        OURS,
+        Role.CONTROLLING,
+        Server(parse_server_uri(f"turn:{SERVER}"), ALICE.username, ALICE.password),
+        Server(parse_server_uri("stun:stun.example.org")),
+    )
+    agent = Agent(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+    agent.add_local_address(LocalAddress(CLIENT, "eth0"), now=now)
+    agent.add_local_address(LocalAddress(CLIENT_IPV6, "eth0"), now=now)
+    agent.set_remote_description(_description(THEIRS, FRIEND), now=now)
+    return agent
+
+
+def _friend(random_bytes: RandomBytes, now: Instant) -> Agent:
+    agent = Agent(_agent_config(THEIRS, Role.CONTROLLED), random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+    agent.add_local_address(LocalAddress(FRIEND, "eth0"), now=now)
+    agent.end_of_local_addresses(now=now)
+    agent.set_remote_description(_description(OURS, CLIENT), now=now)
+    return agent
+
+
+def _add_address(machine: Agent, rng: random.Random, now: Instant) -> None:
+    machine.add_local_address(LocalAddress(OTHER_CLIENT, "wlan0", cost=10), now=now)
+
+
+def _remove_address(machine: Agent, rng: random.Random, now: Instant) -> None:
+    machine.remove_local_address(rng.choice((CLIENT_IPV6, OTHER_CLIENT)), now=now)
+
+
+def _end_addresses(machine: Agent, rng: random.Random, now: Instant) -> None:
+    machine.end_of_local_addresses(now=now)
+
+
+def _add_candidate(machine: Agent, rng: random.Random, now: Instant) -> None:
+    host = rng.choice(("11.2.0.1", "11.2.0.3", "2b00::7", "mallory.local", "10.0.0.1"))
+    address = Address(host, rng.choice((6000, 9, 5353)))
+    machine.add_remote_candidate(_host_candidate(address, rng.randrange(1, 2**31)), now=now)
+
+
+def _end_candidates(machine: Agent, rng: random.Random, now: Instant) -> None:
+    machine.end_of_remote_candidates(now=now)
+
+
+def _describe(machine: Agent, rng: random.Random, now: Instant) -> None:
+    credentials = rng.choice((THEIRS, THEIRS, IceCredentials("anotheru", Secret("another+password+of+22+c"))))
+    machine.set_remote_description(_description(credentials, FRIEND), now=now)
+
+
+def _send(machine: Agent, rng: random.Random, now: Instant) -> None:
+    machine.send(bytes([rng.choice((0x16, 0x80, 0x40))]) + rng.randbytes(20), now=now)
+
+
+def _restart(machine: Agent, rng: random.Random, now: Instant) -> None:
+    if rng.random() < 0.2:
+        machine.restart(IceCredentials(f"restart{rng.randrange(10)}", OURS.password), now=now)
+
+
+def _set_servers(machine: Agent, rng: random.Random, now: Instant) -> None:
+    servers = [
+        Server(parse_server_uri(f"turn:{SERVER}"), ALICE.username, rng.choice((ALICE, MALLORY)).password),
+        Server(parse_server_uri("stun:11.0.0.1:3478")),
+    ]
+    machine.set_servers(servers[: rng.randrange(3)], now=now)
+
+
+CHANNEL_DATA: Final = tuple(encode_channel_data(channel, bytes([0x80]) * 30) for channel in (0x4000, 0x4001, 0x4FFF))
+RTP: Final = bytes([0x80]) + bytes(40)
+TURN_SERVER: Final = Peer(_turn_server, (SERVER,))
 
 SUBJECTS: Final[tuple[Subject[Any], ...]] = (
+    # Law 2: neither reads the clock of what arrives between its timeouts as later than what comes after.
     Subject(
-        "binding client", _binding_client, peer=_responder, locals=(CLIENT,), remotes=(SERVER,), clock_goes_back=False
+        "binding client",
+        _binding_client,
+        peers=(Peer(_responder, (SERVER,)),),
+        locals=(CLIENT,),
+        remotes=(SERVER,),
+        clock_goes_back=False,
     ),
     Subject(
         "binding responder",
         _responder,
-        peer=_binding_client,
+        peers=(Peer(_binding_client, (CLIENT,)),),
         locals=(SERVER,),
         remotes=(CLIENT,),
         clock_goes_back=False,
     ),
+    Subject(
+        "allocation",
+        _allocation,
+        verbs=(_permit, _release, _bind_channel, _relay, _change_credentials),
+        peers=(TURN_SERVER,),
+        corpus=CHANNEL_DATA,
+        locals=(CLIENT,),
+        remotes=(SERVER, FRIEND),
+    ),
+    Subject(
+        "turn server",
+        _turn_server,
+        peers=(Peer(_busy_allocation, (CLIENT,)), Peer(_responder, (FRIEND,))),
+        corpus=(*CHANNEL_DATA, RTP),
+        locals=(SERVER, Address(SERVER.host, 50_001), Address("2b00::1", 50_002)),
+        remotes=(CLIENT, FRIEND, Address("2b00::9", 7)),
+    ),
+    Subject(
+        "agent",
+        _agent,
+        verbs=(
+            _add_address,
+            _remove_address,
+            _end_addresses,
+            _add_candidate,
+            _end_candidates,
+            _describe,
+            _send,
+            _restart,
+            _set_servers,
+        ),
+        peers=(Peer(_friend, (FRIEND,)), TURN_SERVER),
+        corpus=(*CHANNEL_DATA, RTP),
+        locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
+        remotes=(FRIEND, SERVER, Address("2b00::7", 9)),
+    ),
 )
+
+# Machines that break a law today, and how: their tests must fail until the entry here goes.
+DEBTS: Final = {
+    "agent": "laws 1, 2, 3, 6, 7: python -m machines.survey agent 200",
+}

@@ -1,7 +1,8 @@
 """Every machine obeys the laws; and the test of the laws sees every flaw.
 
-A machine joins by one row in `SUBJECTS`. `ICEPATH_LAW_SCHEDULES=5000 pytest tests/machines/test_laws.py` walks
-more schedules; `-m slow` walks 2,000. A failure names the seed: `check_schedule(subject, seed)` repeats it.
+A machine joins by one row in `SUBJECTS` (subjects.py). `ICEPATH_LAW_SCHEDULES=5000 pytest
+tests/machines/test_laws.py` walks more schedules, `-m slow` walks 2,000. A failure names the seed:
+`check_schedule(subject, seed)` repeats it; `python -m machines.survey NAME 500` lists all that a machine breaks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from icepath.net import Address, Instant, RandomBytes
 from icepath.sim.world import World
 from machines.flawed import Flaw, Innkeeper
 from machines.laws import LawBroken, Output, Scenario, Subject, check_flows, digest, live_size
-from machines.subjects import SUBJECTS
+from machines.subjects import DEBTS, SUBJECTS
 from machines.walks import check_bounds, check_schedule, mutated
 from sim.probe import Probe
 
@@ -30,7 +31,14 @@ SCHEDULES: Final = int(os.environ.get("ICEPATH_LAW_SCHEDULES", "60"))
 MANY_SCHEDULES: Final = 2000
 ROOT: Final = Path(__file__).parents[2]
 
-every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+
+def _row(subject: Subject[Any]) -> Any:  # pytest's own type for a row is private
+    debt = DEBTS.get(subject.name)
+    marks = [] if debt is None else [pytest.mark.xfail(raises=LawBroken, strict=True, reason=debt)]
+    return pytest.param(subject, id=subject.name, marks=marks)
+
+
+every_subject = pytest.mark.parametrize("subject", [_row(subject) for subject in SUBJECTS])
 
 
 @every_subject
@@ -53,8 +61,10 @@ def test_laws_hold_on_many_schedules(subject: Subject[Any]) -> None:
 
 def digests() -> str:
     """Returns a line per subject that must be the same in every process."""
-    lines = [f"{subject.name} {digest(check_schedule(subject, seed))}" for subject in SUBJECTS for seed in range(3)]
-    return "\n".join(lines)
+    lawful = [subject for subject in SUBJECTS if subject.name not in DEBTS]
+    return "\n".join(
+        f"{subject.name} {digest(check_schedule(subject, seed))}" for subject in lawful for seed in range(3)
+    )
 
 
 def test_outputs_do_not_depend_on_hashes() -> None:

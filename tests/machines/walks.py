@@ -153,47 +153,59 @@ class Handles:
             raise LawBroken(6, f"MachineClosed before Close of handles {left}")
 
 
-class Line(Generic[MachineT]):
-    """Is the peer and the lossy line to it."""
+class Company:
+    """Is the machine's peers, and the lossy line between them and the machine."""
 
     def __init__(self, subject: Subject[MachineT], seed: int) -> None:
-        self._remotes = frozenset(subject.remotes)
-        self._peer = None if subject.peer is None else subject.peer(random.Random(f"{seed}/peer").randbytes, START)
+        self._at: dict[Address, Machine[Event]] = {}
+        self._peers: list[Machine[Event]] = []
+        self._own = frozenset(subject.locals)
         self._waiting: list[Datagram] = []
         self._next_port = 50_000
-        self._take(START)
+        for number, peer in enumerate(subject.peers):
+            machine = peer.make(random.Random(f"{seed}/peer {number}").randbytes, START)
+            self._peers.append(machine)
+            self._at.update(dict.fromkeys(peer.addresses, machine))
+        self._settle(START)
 
     def carry(self, datagram: Datagram, now: Instant) -> None:
-        """Takes a datagram of the machine to the peer."""
-        if self._peer is not None and datagram.remote in self._remotes:
-            self._peer.receive(Datagram(datagram.remote, datagram.local, datagram.payload), now=now)
-            self._take(now)
+        """Takes a datagram of the machine to the peer it is for."""
+        self._bring(datagram, now)
+        self._settle(now)
 
     def draw(self, rng: random.Random, now: Instant) -> Datagram | None:
-        """Returns the next datagram of the peer, if any; sometimes out of order, lost or repeated."""
-        peer = self._peer
-        if peer is not None:
+        """Returns the next datagram for the machine, if any; sometimes out of order, lost or repeated."""
+        for peer in self._peers:
             deadline = peer.next_deadline()
             if deadline is not None and deadline <= now:
                 peer.handle_timeout(now=now)
-                self._take(now)
+        self._settle(now)
         if not self._waiting:
             return None
         index = 0 if rng.random() < 0.8 else rng.randrange(len(self._waiting))
         datagram = self._waiting[index] if rng.random() < 0.1 else self._waiting.pop(index)
         return None if rng.random() < 0.1 else datagram
 
-    def _take(self, now: Instant) -> None:
-        if self._peer is None:
-            return
-        while outputs := self._peer.take_outputs():
-            for output in outputs:
-                if isinstance(output, Datagram):
-                    self._waiting.append(Datagram(output.remote, output.local, output.payload))
-                elif isinstance(output, Bind):
-                    self._next_port += 1
-                    local = Address(output.local.host, output.local.port or self._next_port)
-                    self._peer.receive(Opened(output.handle, local), now=now)
+    def _bring(self, datagram: Datagram, now: Instant) -> None:
+        arriving = Datagram(datagram.remote, datagram.local, datagram.payload)
+        peer = self._at.get(arriving.local)
+        if peer is not None:
+            peer.receive(arriving, now=now)
+        elif arriving.local in self._own and len(self._waiting) < 100:
+            self._waiting.append(arriving)
+
+    def _settle(self, now: Instant) -> None:
+        """Takes what peers say until nobody says more; a few rounds, for two could go on for ever."""
+        for _ in range(8):
+            for peer in self._peers:
+                for output in list(peer.take_outputs()):
+                    if isinstance(output, Datagram):
+                        self._bring(output, now)
+                    elif isinstance(output, Bind):
+                        self._next_port += 1
+                        local = Address(output.local.host, output.local.port or self._next_port)
+                        self._at[local] = peer
+                        peer.receive(Opened(output.handle, local), now=now)
 
 
 class Walk(Generic[MachineT]):
@@ -208,7 +220,7 @@ class Walk(Generic[MachineT]):
         self._hoard = Hoard(subject.corpus)
         self._handles = Handles({}, {}, [])
         self._drops = DropReports()
-        self._line = Line(subject, seed)
+        self._company = Company(subject, seed)
         self._closing_at: Instant | None = None
         self._is_closed = False
         self._next_accepted = -1
@@ -304,7 +316,7 @@ class Walk(Generic[MachineT]):
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
     def _take_from_peer(self) -> None:
-        datagram = self._line.draw(self._rng, self._latest)
+        datagram = self._company.draw(self._rng, self._latest)
         if datagram is not None:
             self._hoard.keep(datagram.payload)
             self._do(Receive(datagram, self._now))
@@ -457,7 +469,7 @@ class Walk(Generic[MachineT]):
             self._handles.note(output)
             if isinstance(output, Datagram):
                 self._hoard.keep(output.payload)
-                self._line.carry(output, self._latest)
+                self._company.carry(output, self._latest)
         self.said.extend(outputs)
         if check_end(outputs):
             self._is_closed = True
