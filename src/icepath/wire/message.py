@@ -27,6 +27,7 @@ from icepath.wire.attributes import (
     RFC3489_DECODERS,
     TRAILERS,
     Attribute,
+    Decoder,
     Fingerprint,
     MessageIntegrity,
     MessageIntegritySha256,
@@ -87,6 +88,7 @@ _MAX_ATTRIBUTES: Final = 0xFFFC - _SHA1_SIZE - _SHA256_SIZE - _FINGERPRINT_SIZE
 # What of the header follows the length: cookie and transaction id.
 _REST: Final = 16
 _SHA1: Final = Integrity.SHA1
+_NO_TRAILERS: Final = (-1, -1, False)
 # RFC 3489 §11.2.8: the text under its HMAC is padded to a multiple of 64 bytes.
 _RFC3489_BLOCK: Final = 64
 
@@ -227,38 +229,12 @@ def decode_message(data: bytes) -> Message:
         decoders = RFC3489_DECODERS
     attributes: list[Attribute] = []
     unknown: list[UnknownAttribute] = []
-    sha1 = sha256 = -1
-    has_fingerprint = False
-    offset = HEADER_LENGTH
-    while offset < size:
-        type_, length = _PAIR.unpack_from(data, offset)
-        start = offset + 4
-        end = start + length
-        if end > size:
-            raise _overrun(type_, length, offset, size)
-        decoder = decoders.get(type_)
-        if decoder is not None:
-            try:
-                attributes.append(decoder(data[start:end], transaction_id))
-            except DecodeError as error:
-                raise _bad_attribute(type_, offset, str(error)) from None
-        elif type_ in TRAILERS:
-            sha1, sha256, has_fingerprint = _decode_trailers(data, offset, attributes)
-            break
-        else:
-            unknown.append(UnknownAttribute(type_, data[start:end]))
-        offset = end + 3 & -4
-    return Message(
-        kind & 0xF | kind >> 1 & 0x70 | kind >> 2 & 0xF80,
-        _CLASSES[kind >> 7 & 2 | kind >> 4 & 1],
-        transaction_id,
-        tuple(attributes),
-        tuple(unknown),
-        data,
-        sha1,
-        sha256,
-        has_fingerprint,
-    )
+    offset = _decode_attributes(data, transaction_id, decoders, attributes, unknown)
+    sha1, sha256, has_fingerprint = _NO_TRAILERS if offset == size else _decode_trailers(data, offset, attributes)
+    method = kind & 0xF | kind >> 1 & 0x70 | kind >> 2 & 0xF80
+    message_class = _CLASSES[kind >> 7 & 2 | kind >> 4 & 1]
+    found, kept = tuple(attributes), tuple(unknown)
+    return Message(method, message_class, transaction_id, found, kept, data, sha1, sha256, has_fingerprint)
 
 
 def verify(
@@ -366,6 +342,37 @@ def _covered(message: Message, offset: int, end: int) -> bytes:
     data = message.data
     covered = data[:2] + (end - HEADER_LENGTH).to_bytes(2, "big") + data[4:offset]
     return covered + bytes(-offset % _RFC3489_BLOCK) if message.is_rfc3489 else covered
+
+
+def _decode_attributes(
+    data: bytes,
+    transaction_id: bytes,
+    decoders: dict[int, Decoder],
+    attributes: list[Attribute],
+    unknown: list[UnknownAttribute],
+) -> int:
+    """Fills both lists; returns where the first of the three that end a message begins, or the message's size."""
+    size = len(data)
+    offset = HEADER_LENGTH
+    while offset < size:
+        type_, length = _PAIR.unpack_from(data, offset)
+        start = offset + 4
+        end = start + length
+        if end > size:
+            raise _overrun(type_, length, offset, size)
+        decoder = decoders.get(type_)
+        if decoder is not None:
+            try:
+                attributes.append(decoder(data[start:end], transaction_id))
+            except DecodeError as error:
+                raise _bad_attribute(type_, offset, str(error)) from None
+        elif type_ in TRAILERS:
+            return offset
+        else:
+            unknown.append(UnknownAttribute(type_, data[start:end]))
+        # Never beyond the size: both are multiples of 4.
+        offset = end + 3 & -4
+    return size
 
 
 def _decode_trailers(data: bytes, offset: int, attributes: list[Attribute]) -> tuple[int, int, bool]:
