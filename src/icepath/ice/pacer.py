@@ -89,6 +89,8 @@ class Pacer:
             if own <= at:
                 break
             at = own
+        else:
+            at = max(at, self._reserve_slot(at))
         self._own.take(at)
         return at
 

@@ -169,4 +169,4 @@ def may_pair(local: LocalCandidate, remote: Candidate, remote_address: Address) 
 
 def is_ipv6_link_local(address: Address) -> bool:
     """Says whether the address is in fe80::/10."""
-    return address.host[:3] in {"fe8", "fe9", "fea", "feb"}
+    return address.host[:3] in {"fe8", "fe9", "fea", "feb"} and address.host.find(":") == 4
