@@ -117,7 +117,7 @@ class Agent:
         for relay in list(self._core.relays.values()):
             if relay.host is socket:
                 remove_relay(self._core, self._conclusion, relay, now=now)
-        remove_base(self._core, self._conclusion, socket)
+        remove_base(self._core, self._conclusion, socket, now=now)
         self._touch()
         self._finish(now)
 
@@ -368,15 +368,15 @@ class Agent:
         else:
             error = message.get(ErrorCode)
             if error is not None and error.code == FORBIDDEN:  # RFC 7675 §5.2: revoked at once
-                self._lose(pair)
+                self._lose(pair, now=now)
         if self._conclusion.state is State.DISCONNECTED or pair.valid is None:
             self._touch()
 
-    def _lose(self, pair: CandidatePair) -> None:
+    def _lose(self, pair: CandidatePair, *, now: Instant) -> None:
         stream = self._core.streams[pair.stream]
         generation = self._core.generation_of(pair)
         if generation is not None:
-            self._conclusion.on_lost(stream, generation, pair)
+            self._conclusion.on_lost(stream, generation, pair, now=now)
         self._touch()
 
     def _on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> None:
@@ -463,7 +463,7 @@ class Agent:
         if pair is None:
             return
         if key.kind is TimerKind.EXPIRY:
-            self._lose(pair)
+            self._lose(pair, now=now)
             return
         generation = self._core.generation_of(pair)
         if generation is not None:

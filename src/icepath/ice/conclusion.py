@@ -77,14 +77,15 @@ class Conclusion:
             socket.relay.allocation.bind_channel(pair.remote_address, now=now)
             self._core.settle(socket.relay)
 
-    def on_lost(self, stream: Stream, generation: Generation, pair: CandidatePair) -> None:
+    def on_lost(self, stream: Stream, generation: Generation, pair: CandidatePair, *, now: Instant) -> None:
         """Takes the end of a pair's consent: it MUST NOT be used again under these credentials (RFC 7675 §5.1)."""
         self._consent.unwatch(pair)
         discard_pair(self._core, generation, pair)
         if generation.nominated.get(pair.component) is pair:
             del generation.nominated[pair.component]
             pair.is_nominated = False
-            if generation is stream.current and not generation.checklist.valid_pairs(pair.component):
+            others = generation.checklist.valid_pairs(pair.component)
+            if generation is stream.current and not any(other.may_send_data(now) for other in others):
                 self._fail(stream, Cause.CONSENT_EXPIRED)
         if stream.active.get(pair.component) is pair:
             del stream.active[pair.component]

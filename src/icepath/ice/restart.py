@@ -37,7 +37,7 @@ def restart_stream(
     gatherer.announce_again(stream.id, old)
 
 
-def remove_base(core: Core, conclusion: Conclusion, socket: Socket) -> None:
+def remove_base(core: Core, conclusion: Conclusion, socket: Socket, *, now: Instant) -> None:
     """Takes everything that sends from a base out of use."""
     stream = core.streams[socket.stream]
     for generation in stream.generations():
@@ -46,7 +46,7 @@ def remove_base(core: Core, conclusion: Conclusion, socket: Socket) -> None:
                 del generation.candidates[key]
         for pair in list(generation.checklist.pairs.values()):
             if pair.local.base == socket.address:
-                conclusion.on_lost(stream, generation, pair)
+                conclusion.on_lost(stream, generation, pair, now=now)
 
 
 def remove_relay(core: Core, conclusion: Conclusion, relay: Relay, *, now: Instant) -> None:
@@ -55,6 +55,6 @@ def remove_relay(core: Core, conclusion: Conclusion, relay: Relay, *, now: Insta
     for address in relay.relayed:
         socket = core.sockets.pop(address, None)
         if socket is not None:
-            remove_base(core, conclusion, socket)
+            remove_base(core, conclusion, socket, now=now)
     relay.allocation.close(now=now)
     core.settle(relay)
