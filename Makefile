@@ -1,0 +1,77 @@
+# Everything runs in .venv, which the first target makes: a Python 3.11 or newer with its venv module is all it needs.
+
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PYTEST := $(PYTHON) -m pytest -q
+COMPILED := build/compiled
+# What the compiled core must pass: everything that needs neither root nor other programs.
+COMPILED_TESTS := tests/unit tests/machines tests/sim tests/aio
+FUZZ_SECONDS ?= 600
+
+.PHONY: help demo test check format test-net test-interop test-compiled fuzz bench bench-connect docs clean
+
+help:
+	@echo "make demo           two agents connect, behind simulated NATs and over real sockets"
+	@echo "make test           all tests that need neither root nor other programs"
+	@echo "make check          format, lint, types, fast tests: under a minute, before each commit"
+	@echo "make test-net       tests over kernel NATs in network namespaces (root)"
+	@echo "make test-interop   tests against other implementations (tools/install-test-peers.sh)"
+	@echo "make test-compiled  the tests once more, with the core compiled by mypyc"
+	@echo "make fuzz           every fuzz target for FUZZ_SECONDS (600)"
+	@echo "make bench          all benchmarks;  make bench-connect: time to connect alone (root)"
+	@echo "make docs           docs/conformance.md from the tests' markers"
+
+$(STAMP): pyproject.toml tools/make-venv.sh
+	@tools/make-venv.sh $(VENV)
+	@touch $@
+
+demo: $(STAMP)
+	@$(PYTHON) examples/demo.py
+
+test: $(STAMP)
+	@$(PYTEST)
+
+check: $(STAMP)
+	@$(PYTHON) -m ruff format --check --quiet .
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m pyright
+	@$(PYTEST) tests --ignore=tests/aio --ignore=tests/property --ignore=tests/interop --ignore=tests/examples
+
+format: $(STAMP)
+	@$(PYTHON) -m ruff format .
+	@$(PYTHON) -m ruff check --fix .
+
+# Both markers at once override pyproject's default, which leaves these suites out.
+test-net: $(STAMP)
+	@test "$$(id -u)" = 0 || { echo "make test-net: network namespaces need root"; exit 1; }
+	@$(PYTEST) -m "net and not interop and not slow" tests/interop -rs
+
+test-interop: $(STAMP)
+	@$(PYTEST) -m "interop and not slow" tests/interop -rs
+
+test-compiled: $(STAMP)
+	@$(PYTHON) tools/compile_core.py $(COMPILED)
+	@PYTHONPATH=$(COMPILED) $(PYTEST) -o pythonpath="$(COMPILED) tests" $(wildcard $(COMPILED_TESTS))
+
+fuzz: $(STAMP)
+	@for target in fuzz/target_*.py; do \
+	    name=$${target#fuzz/target_}; name=$${name%.py}; \
+	    mkdir -p build/fuzz/$$name; \
+	    echo "fuzzing $$name for $(FUZZ_SECONDS) s"; \
+	    $(PYTHON) $$target build/fuzz/$$name fuzz/corpus/$$name -max_total_time=$(FUZZ_SECONDS) \
+	        -artifact_prefix=build/fuzz/$$name/ -verbosity=0 || exit 1; \
+	done
+
+bench: $(STAMP)
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(PYTHON) $$benchmark || exit 1; done
+
+bench-connect: $(STAMP)
+	@$(PYTHON) benchmarks/connect.py
+
+docs: $(STAMP)
+	@$(PYTHON) tools/conformance.py
+
+clean:
+	@rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis
