@@ -7,7 +7,7 @@ One pass: attributes are decoded as they are met until the first of MESSAGE-INTE
 MESSAGE-INTEGRITY-SHA256 and FINGERPRINT; from there on only those three count. A `Message` remembers where
 they begin, so that `verify` needs no second walk. Unknown attributes are kept apart and reported.
 
-    0-1 type (14 bits: method and class)   2-3 length of what follows the header   4-7 magic cookie
+    0-1 type (method and class)   2-3 length of what follows the header   4-7 magic cookie
     8-19 transaction id   20- attributes: 2 type, 2 length, value, padding to a multiple of 4
 """
 
@@ -76,7 +76,9 @@ class Method(IntEnum):
 
 A = TypeVar("A", bound=Attribute)
 
-_MAX_METHOD: Final = 0xFFF
+# RFC 8489 §18.2: methods are 0x000 to 0x0FF, which is what keeps the first byte in 0 to 3 (RFC 7983 §3).
+_MAX_METHOD: Final = 0xFF
+_MAX_TYPE: Final = 0x3FF
 _SHA1_TYPE: Final = MessageIntegrity.TYPE
 _SHA256_TYPE: Final = MessageIntegritySha256.TYPE
 _FINGERPRINT_TYPE: Final = Fingerprint.TYPE
@@ -180,7 +182,7 @@ class Message:
         try:
             name = Method(self.method).name
         except ValueError:
-            name = f"0x{self.method:03X}"
+            name = f"0x{self.method:02X}"
         return f"Message({name} {self.message_class.name} {self.transaction_id.hex()}, {list(self.attributes)})"
 
 
@@ -221,7 +223,7 @@ def decode_message(data: bytes) -> Message:
     kind: int
     transaction_id: TransactionId
     kind, length, cookie, transaction_id = _HEADER.unpack_from(data)
-    if kind > 0x3FFF or length + HEADER_LENGTH != size or size & 3:
+    if kind > _MAX_TYPE or length + HEADER_LENGTH != size or size & 3:
         raise _not_a_message(data)
     decoders = DECODERS
     if cookie != MAGIC_COOKIE:
@@ -231,7 +233,7 @@ def decode_message(data: bytes) -> Message:
     unknown: list[UnknownAttribute] = []
     offset = _decode_attributes(data, transaction_id, decoders, attributes, unknown)
     sha1, sha256, has_fingerprint = _NO_TRAILERS if offset == size else _decode_trailers(data, offset, attributes)
-    method = kind & 0xF | kind >> 1 & 0x70 | kind >> 2 & 0xF80
+    method = kind & 0xF | kind >> 1 & 0x70 | kind >> 2 & 0x80
     message_class = _CLASSES[kind >> 7 & 2 | kind >> 4 & 1]
     found, kept = tuple(attributes), tuple(unknown)
     return Message(method, message_class, transaction_id, found, kept, data, sha1, sha256, has_fingerprint)
@@ -324,7 +326,7 @@ def _message_type(method: int, message_class: MessageClass) -> int:
         return method | _CLASS_BITS[message_class]
     if not 0 <= method <= _MAX_METHOD:
         raise InvalidArgument(f"method {method} is not in 0 to {_MAX_METHOD}")
-    return method & 0xF | (method & 0x70) << 1 | (method & 0xF80) << 2 | _CLASS_BITS[message_class]
+    return method & 0xF | (method & 0x70) << 1 | (method & 0x80) << 2 | _CLASS_BITS[message_class]
 
 
 def _cookie_and_id(transaction_id: bytes) -> bytes:
