@@ -7,7 +7,7 @@
 set -eu
 
 PACKAGES="coturn gir1.2-nice-0.1 python3-gi nftables iproute2 procps hostname openssl"
-NPM_PACKAGES="werift@0.24.4 node-datachannel@0.33.4"
+NPM_PACKAGES="werift@0.24.4 node-datachannel@0.33.4 @roamhq/wrtc@0.10.0"
 NODE_FOLDER="${ICEPATH_NODE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/icepath/peers}"
 POLICY=/usr/sbin/policy-rc.d
 

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.net, pytest.mark.interop, pytest.mark.usefixtures("lab
 # Round trips over the minimum that a run may take; the better of two runs counts.
 TOLERANCE = 2.0
 PEER_ROWS = ("none:none", "apdf:apdf", "adf:sym", "sym:sym", "udpblock:apdf", "same", "same-hp", "v6:v6", "ds:ds")
-PEERS = ("aioice", "libnice", "werift", "libjuice")
+PEERS = ("aioice", "libnice", "werift", "libjuice", "libwebrtc")
 PLAIN = Plan()
 
 

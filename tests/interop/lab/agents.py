@@ -36,9 +36,10 @@ AIOICE = AgentKind("aioice", tuple(module_command("interop.lab.peers.aioice_agen
 LIBNICE = AgentKind("libnice", tuple(module_command("interop.lab.peers.nice_agent", SYSTEM_PYTHON)), restarts=True)
 WERIFT = AgentKind("werift", _node_command("werift_agent.js"))
 LIBJUICE = AgentKind("libjuice", _node_command("libjuice_agent.js"), carries_data=False)
+LIBWEBRTC = AgentKind("libwebrtc", _node_command("libwebrtc_agent.js"), carries_data=False)
 
 KINDS: Mapping[str, AgentKind] = MappingProxyType(
-    {kind.name: kind for kind in (ICEPATH, AIOICE, LIBNICE, WERIFT, LIBJUICE)}
+    {kind.name: kind for kind in (ICEPATH, AIOICE, LIBNICE, WERIFT, LIBJUICE, LIBWEBRTC)}
 )
 
 
@@ -54,6 +55,8 @@ def missing(name: str) -> str | None:
             return _missing_introspection()
         case "werift":
             return _missing_package("werift")
+        case "libwebrtc":
+            return _missing_package("@roamhq/wrtc")
         case _:
             return _missing_package("node-datachannel")
 
