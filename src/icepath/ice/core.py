@@ -184,8 +184,10 @@ class Core:
         if socket.relay is None:
             self.outbox.put(Datagram(local, remote, payload))
             return
-        socket.relay.allocation.send(remote, payload, now=now)
-        self.settle(socket.relay)
+        allocation = socket.relay.allocation
+        if allocation.relayed and allocation.is_permitted(remote.host):  # either may just have been lost
+            allocation.send(remote, payload, now=now)
+            self.settle(socket.relay)
 
     def settle(self, relay: Relay) -> None:
         """Drains an allocation and stores its deadline."""

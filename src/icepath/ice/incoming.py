@@ -94,7 +94,8 @@ class Incoming:
             self._core.outbox.drop(DropReason.MISSING_INTEGRITY, remote=remote, now=now)
             self._refuse(socket, remote, message, BAD_REQUEST, None, now=now)
             return None
-        generation = stream.by_ufrag(username.text.partition(":")[0])
+        ufrag, colon, _ = username.text.partition(":")
+        generation = stream.by_ufrag(ufrag) if colon else None
         if generation is None:
             self._core.outbox.drop(DropReason.UNKNOWN_USERNAME, remote=remote, now=now)
             self._refuse(socket, remote, message, UNAUTHENTICATED, None, now=now)
@@ -188,6 +189,8 @@ class Incoming:
         socket = self._core.sockets.get(check.local)
         if pair is not None or socket is None:
             return pair
+        if self._core.is_controlling and socket.component in generation.nominated:
+            return None  # RFC 8445 §8.1.2: answered, but no longer checked once the component is concluded
         local = base_candidate(generation, socket)
         if local is None:
             return None

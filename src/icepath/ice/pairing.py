@@ -49,6 +49,8 @@ def _form(core: Core, generation: Generation, socket: Socket, candidate: Candida
     local = base_candidate(generation, socket)
     if local is None or not may_pair(local, candidate, address):
         return
+    if socket.component in generation.nominated:
+        return  # RFC 8445 §8.1.2: a concluded component has no other pairs
     if PairKey(local.base, address) not in generation.checklist.pairs:
         make_pair(core, generation, socket.stream, local, candidate, address)
 

@@ -139,6 +139,15 @@ class Bench:
             pair_socket(self.core, socket)
         return sockets
 
+    def permit(self, relay: Relay, remote: Address = REMOTE, *, now: Instant = 0.0) -> None:
+        """Lets the relay ask for a permission, and send it in its own time."""
+        relay.allocation.permit((remote.host,), now=now)
+        self.run_relay(relay, now=now + 0.1)
+
+    def run_relay(self, relay: Relay, *, now: Instant) -> None:
+        relay.allocation.handle_timeout(now=now)
+        self.core.settle(relay)
+
     def to_relay(self, relay: Relay, payload: bytes, *, now: Instant) -> None:
         relay.allocation.receive(Datagram(relay.host.address, relay.server, payload), now=now)
         self.core.settle(relay)

@@ -1,0 +1,484 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from icepath.entropy import Secret
+from icepath.ice.checklist import ChecklistState
+from icepath.ice.config import Role
+from icepath.ice.core import Socket
+from icepath.ice.events import RoleChanged
+from icepath.ice.incoming import Learnt
+from icepath.ice.pair import CandidatePair, PairKey, PairState
+from icepath.ice.stream import EarlyCheck
+from icepath.machine import Datagram, DropReason
+from icepath.net import Address
+from icepath.wire.attributes import Data as DataAttribute
+from icepath.wire.attributes import (
+    ErrorCode,
+    UnknownAttribute,
+    UnknownAttributes,
+    XorMappedAddress,
+    XorPeerAddress,
+)
+from icepath.wire.candidate_line import CandidateType
+from icepath.wire.integrity import short_term_key
+from icepath.wire.message import Message, MessageClass, Method, decode_message, verify
+from unit.ice.builders import (
+    HOST,
+    OWN,
+    OWN_KEY,
+    RELAYED,
+    REMOTE,
+    SERVER,
+    THEIRS,
+    Bench,
+    candidate,
+    check_from_remote,
+    config,
+)
+
+STRANGER_KEY = short_term_key(Secret("nobody's password 0123456"))
+OTHER_REMOTE = Address("198.51.100.8", 5001)
+UNKNOWN_REQUIRED = UnknownAttribute(0x7F00, b"what")
+
+
+def bench(role: Role = Role.CONTROLLING) -> tuple[Bench, Socket]:
+    """Makes an agent with one host socket that knows the remote agent, its checks not begun."""
+    table = Bench(config(role))
+    socket = table.add_host()
+    table.meet()
+    table.take()
+    return table, socket
+
+
+def ask(table: Bench, socket: Socket, message: Message, remote: Address = REMOTE) -> Learnt | None:
+    return table.incoming.on_request(socket, remote, message, now=1.0)
+
+
+def from_other_role(table: Bench) -> Role:
+    return Role.CONTROLLED if table.core.is_controlling else Role.CONTROLLING
+
+
+def answer(table: Bench) -> Message:
+    (datagram,) = table.sent()
+    return decode_message(datagram.payload)
+
+
+def code_of(message: Message) -> int:
+    assert message.message_class is MessageClass.ERROR
+    error = message.get(ErrorCode)
+    assert error is not None
+    return error.code
+
+
+class TestAnswer:
+    @pytest.mark.rfc("8445", "7.3")
+    @pytest.mark.rfc("8445", "7.3.1.2")
+    def test_a_check_is_answered_at_once_to_where_it_came_from(self) -> None:
+        table, socket = bench()
+        request = check_from_remote(number=77)
+        ask(table, socket, request)
+        (datagram,) = table.sent()
+        assert (datagram.local, datagram.remote) == (HOST, REMOTE)
+        response = decode_message(datagram.payload)
+        assert (response.method, response.message_class) == (Method.BINDING, MessageClass.SUCCESS)
+        assert response.transaction_id == request.transaction_id
+        assert response.get_all(XorMappedAddress) == (XorMappedAddress(REMOTE),)
+
+    @pytest.mark.rfc("8445", "7.3")
+    def test_the_answer_is_signed_with_our_password_and_carries_a_fingerprint(self) -> None:
+        table, socket = bench()
+        ask(table, socket, check_from_remote())
+        response = answer(table)
+        verify(response, OWN_KEY)
+        assert response.has_fingerprint
+
+    @pytest.mark.rfc("8445", "7.3")
+    @pytest.mark.parametrize("theirs", [THEIRS.ufrag, "forked", ""])
+    def test_only_the_first_part_of_the_username_must_be_ours(self, theirs: str) -> None:
+        table, socket = bench()
+        ask(table, socket, check_from_remote(username=f"{OWN.ufrag}:{theirs}"))
+        assert answer(table).message_class is MessageClass.SUCCESS
+
+    @pytest.mark.rfc("8445", "7.3.1.2")
+    def test_a_check_through_a_relay_is_told_the_address_that_the_server_saw(self) -> None:
+        table, _ = bench()
+        relay = table.add_relay()
+        table.permit(relay)
+        table.take()
+        learnt = ask(table, table.core.sockets[RELAYED], check_from_remote())
+        (datagram,) = table.sent()
+        assert (datagram.local, datagram.remote) == (HOST, SERVER)
+        envelope = decode_message(datagram.payload)
+        assert envelope.method == Method.SEND
+        assert envelope.get(XorPeerAddress) == XorPeerAddress(REMOTE)
+        data = envelope.get(DataAttribute)
+        assert data is not None
+        assert decode_message(data.payload).get(XorMappedAddress) == XorMappedAddress(REMOTE)
+        assert learnt is not None
+        assert learnt.pair.key == PairKey(RELAYED, REMOTE)
+
+    @pytest.mark.rfc("8445", "7.3")
+    def test_a_check_before_the_remote_description_is_answered_too(self) -> None:
+        table = Bench()
+        socket = table.add_host()
+        table.take()
+        assert ask(table, socket, check_from_remote(use_candidate=True)) is None
+        assert answer(table).message_class is MessageClass.SUCCESS
+        assert table.generation().early_checks == [EarlyCheck(HOST, REMOTE, THEIRS.ufrag, 0x6E0001FF, True)]
+        assert not table.generation().checklist.pairs
+
+
+class TestRefusal:
+    @pytest.mark.rfc("8445", "7.3")
+    @pytest.mark.parametrize(
+        ("message", "code", "reason"),
+        [
+            (check_from_remote(key=None), 400, DropReason.MISSING_INTEGRITY),
+            (check_from_remote(username=None), 400, DropReason.MISSING_INTEGRITY),
+            (check_from_remote(username="somebody:else"), 401, DropReason.UNKNOWN_USERNAME),
+            (check_from_remote(username=f"{THEIRS.ufrag}:{OWN.ufrag}"), 401, DropReason.UNKNOWN_USERNAME),
+            (check_from_remote(username=OWN.ufrag), 401, DropReason.UNKNOWN_USERNAME),
+            (check_from_remote(key=STRANGER_KEY), 401, DropReason.BAD_INTEGRITY),
+        ],
+    )
+    def test_what_is_not_authentic_is_refused_unsigned_and_teaches_nothing(
+        self, message: Message, code: int, reason: DropReason
+    ) -> None:
+        table, socket = bench(Role.CONTROLLED)
+        assert ask(table, socket, message) is None
+        outputs = table.take()
+        (response,) = [decode_message(each.payload) for each in outputs if isinstance(each, Datagram)]
+        assert code_of(response) == code
+        assert response.has_fingerprint
+        assert not response.has_integrity
+        assert not table.generation().checklist.pairs
+        assert not table.generation().remote_candidates
+        assert [each for each in outputs if getattr(each, "reason", None) is reason]
+
+    def test_a_wrong_password_is_remembered_for_the_cause(self) -> None:
+        table, socket = bench()
+        ask(table, socket, check_from_remote(key=STRANGER_KEY))
+        assert table.generation().was_refused
+
+    def test_a_check_without_priority_is_a_bad_request(self) -> None:
+        table, socket = bench()
+        assert ask(table, socket, check_from_remote(priority=None)) is None
+        response = answer(table)
+        assert code_of(response) == 400
+        verify(response, OWN_KEY)
+
+    def test_an_attribute_that_must_be_understood_is_named_in_a_420(self) -> None:
+        table, socket = bench()
+        assert ask(table, socket, check_from_remote(extra=[UNKNOWN_REQUIRED])) is None
+        response = answer(table)
+        assert code_of(response) == 420
+        assert response.get(UnknownAttributes) == UnknownAttributes((0x7F00,))
+        verify(response, OWN_KEY)
+        assert not table.generation().checklist.pairs
+
+
+class TestRoleConflict:
+    @pytest.mark.rfc("8445", "7.3.1.1")
+    @pytest.mark.parametrize(
+        ("role", "difference", "code", "after"),
+        [
+            (Role.CONTROLLING, -1, 487, Role.CONTROLLING),
+            (Role.CONTROLLING, 0, 487, Role.CONTROLLING),
+            (Role.CONTROLLING, +1, None, Role.CONTROLLED),
+            (Role.CONTROLLED, -1, None, Role.CONTROLLING),
+            (Role.CONTROLLED, 0, None, Role.CONTROLLING),
+            (Role.CONTROLLED, +1, 487, Role.CONTROLLED),
+        ],
+    )
+    def test_the_greater_tie_breaker_is_controlling(
+        self, role: Role, difference: int, code: int | None, after: Role
+    ) -> None:
+        table, socket = bench(role)
+        ours = table.core.tie_breaker
+        learnt = ask(table, socket, check_from_remote(role=role, tie_breaker=ours + difference))
+        outputs = table.take()
+        (response,) = [decode_message(each.payload) for each in outputs if isinstance(each, Datagram)]
+        assert table.core.role is after
+        assert table.core.tie_breaker == ours
+        verify(response, OWN_KEY)
+        if code is not None:
+            assert code_of(response) == code
+            assert learnt is None
+            assert not table.generation().checklist.pairs
+        else:
+            assert response.message_class is MessageClass.SUCCESS
+            assert learnt is not None  # "even if the agent changed roles"
+        assert (RoleChanged(after) in outputs) is (after is not role)
+
+    @pytest.mark.rfc("8445", "7.3.1.1")
+    @pytest.mark.parametrize("role", list(Role))
+    @pytest.mark.parametrize("tie_breaker", [0, (1 << 64) - 1])
+    def test_different_roles_are_no_conflict(self, role: Role, tie_breaker: int) -> None:
+        table, socket = bench(role)
+        request = check_from_remote(role=from_other_role(table), tie_breaker=tie_breaker)
+        assert ask(table, socket, request) is not None
+        assert answer(table).message_class is MessageClass.SUCCESS
+        assert table.core.role is role
+
+    @pytest.mark.rfc("8445", "7.3.1.1")
+    def test_a_change_of_role_computes_pair_priorities_anew(self) -> None:
+        table, socket = bench(Role.CONTROLLED)
+        pair = table.make_pair(socket, candidate(OTHER_REMOTE, priority=5))
+        before = pair.priority
+        ask(table, socket, check_from_remote(role=Role.CONTROLLED, tie_breaker=0))
+        assert pair.priority == before + 1  # our candidate's priority is the greater one
+
+    @pytest.mark.rfc("8445", "7.3.1.5")
+    def test_use_candidate_counts_by_the_role_after_the_repair(self) -> None:
+        table, socket = bench(Role.CONTROLLING)
+        table.make_valid(table.make_pair(socket))
+        request = check_from_remote(role=Role.CONTROLLING, tie_breaker=table.core.tie_breaker + 1, use_candidate=True)
+        learnt = ask(table, socket, request)
+        assert learnt is not None
+        assert learnt.is_nominated
+
+
+class TestPeerReflexiveCandidate:
+    @pytest.mark.rfc("8445", "7.3.1.3")
+    def test_an_unknown_source_is_learnt(self) -> None:
+        table, _ = bench()
+        socket = table.add_host(Address("192.0.2.1", 4002), component=1)
+        known = candidate(OTHER_REMOTE)
+        table.generation().remote_candidates[OTHER_REMOTE, 1] = known
+        ask(table, socket, check_from_remote(priority=12345))
+        learnt = table.generation().remote_candidates[REMOTE, 1]
+        assert learnt.type is CandidateType.PEER_REFLEXIVE
+        assert learnt.priority == 12345
+        assert learnt.address == REMOTE
+        assert learnt.component == socket.component
+        assert learnt.foundation != known.foundation
+
+    @pytest.mark.rfc("8445", "7.3.1.3")
+    def test_its_component_is_that_of_the_socket(self) -> None:
+        table = Bench(replace(config(), components=(2,)))
+        socket = table.add_host(component=2)
+        table.meet()
+        ask(table, socket, check_from_remote())
+        assert set(table.generation().remote_candidates) == {(REMOTE, 2)}
+
+    @pytest.mark.rfc("8445", "7.3.1.3")
+    def test_each_has_a_foundation_of_its_own(self) -> None:
+        table, socket = bench()
+        for number in range(3):
+            ask(table, socket, check_from_remote(), Address("198.51.100.9", 7000 + number))
+        candidates = table.generation().remote_candidates.values()
+        assert len({each.foundation for each in candidates}) == 3
+
+    @pytest.mark.rfc("8445", "7.3.1.3")
+    def test_it_is_paired_with_no_other_local_candidate(self) -> None:
+        table, socket = bench()
+        table.add_host(Address("192.0.2.1", 4002))
+        ask(table, socket, check_from_remote())
+        assert list(table.generation().checklist.pairs) == [PairKey(HOST, REMOTE)]
+
+    def test_a_known_source_stays_what_it_was(self) -> None:
+        table, socket = bench()
+        known = table.generation().remote_candidates[REMOTE, 1] = candidate()
+        learnt = ask(table, socket, check_from_remote(priority=1))
+        assert learnt is not None
+        assert learnt.pair.remote is known
+        assert list(table.generation().remote_candidates.values()) == [known]
+
+    @pytest.mark.rfc("8445", "7.2.1")
+    def test_the_streams_relays_may_hear_it(self) -> None:
+        table, socket = bench()
+        relay = table.add_relay()
+        ask(table, socket, check_from_remote())
+        table.run_relay(relay, now=1.1)
+        assert relay.allocation.is_permitted(REMOTE.host)
+
+    def test_there_is_a_limit(self) -> None:
+        table = Bench(replace(config(), max_remote_candidates=2))
+        socket = table.add_host()
+        table.meet(candidate(OTHER_REMOTE), candidate(Address("198.51.100.9", 1)))
+        table.take()
+        assert ask(table, socket, check_from_remote()) is None
+        outputs = table.take()
+        assert [each for each in outputs if isinstance(each, Datagram)]  # answered all the same
+        assert [each for each in outputs if getattr(each, "reason", None) is DropReason.LIMIT]
+        assert len(table.generation().remote_candidates) == 2
+
+
+class TestTriggeredCheck:
+    @pytest.mark.rfc("8445", "7.3.1.4")
+    def test_a_new_pair_is_put_on_checklist_and_queue(self) -> None:
+        table, socket = bench()
+        learnt = ask(table, socket, check_from_remote())
+        assert learnt is not None
+        pair = learnt.pair
+        assert pair.state is PairState.WAITING
+        assert table.generation().checklist.pairs == {PairKey(HOST, REMOTE): pair}
+        assert list(table.generation().checklist.triggered) == [pair]
+        assert pair.local.candidate.type is CandidateType.HOST
+
+    @pytest.mark.rfc("8445", "7.3.1.4")
+    @pytest.mark.parametrize("state", [PairState.WAITING, PairState.FROZEN, PairState.FAILED])
+    def test_a_pair_not_under_way_is_queued(self, state: PairState) -> None:
+        table, socket = bench()
+        pair = table.make_pair(socket, state=state)
+        assert ask(table, socket, check_from_remote()) == Learnt(pair)
+        ask(table, socket, check_from_remote(number=1))
+        assert pair.state is PairState.WAITING
+        assert list(table.generation().checklist.triggered) == [pair]
+
+    @pytest.mark.rfc("8445", "7.3.1.4")
+    def test_a_running_check_is_cancelled_but_its_answer_still_counts(self) -> None:
+        table, socket = bench()
+        pair = table.make_pair(socket)
+        table.outgoing.send(table.generation(), pair, now=1.0)
+        running = pair.transaction_id
+        assert running is not None
+        ask(table, socket, check_from_remote())
+        assert pair.state is PairState.WAITING
+        assert list(table.generation().checklist.triggered) == [pair]
+        transaction = table.core.transactions.get(running)
+        assert transaction is not None
+        assert transaction.is_cancelled
+        assert table.core.transactions.next_deadline() == transaction.expiry
+        assert table.core.transactions.due(transaction.expiry) == []  # and no failure
+
+    @pytest.mark.rfc("8445", "7.3.1.4")
+    def test_nothing_more_is_done_for_a_pair_that_has_succeeded(self) -> None:
+        table, socket = bench()
+        pair = table.make_valid(table.make_pair(socket))
+        assert ask(table, socket, check_from_remote()) == Learnt(pair)
+        assert pair.state is PairState.SUCCEEDED
+        assert not table.generation().checklist.triggered
+
+    def test_the_pair_counts_what_it_received_and_sent(self) -> None:
+        table, socket = bench()
+        pair = table.make_pair(socket)
+        for number in range(2):
+            ask(table, socket, check_from_remote(number=number))
+        assert (pair.requests_received, pair.responses_sent, pair.last_heard) == (2, 2, 1.0)
+
+    def test_a_check_for_another_of_the_remotes_descriptions_triggers_nothing(self) -> None:
+        table, socket = bench()
+        assert ask(table, socket, check_from_remote(username=f"{OWN.ufrag}:forked")) is None
+        assert DropReason.UNKNOWN_USERNAME in table.drops()
+        assert not table.generation().checklist.pairs
+
+    def test_a_full_checklist_of_better_pairs_takes_no_new_one(self) -> None:
+        table = Bench(replace(config(), max_pairs=1))
+        socket = table.add_host()
+        table.meet(candidate(OTHER_REMOTE))
+        assert ask(table, socket, check_from_remote(priority=1)) is None
+        assert list(table.generation().checklist.pairs) == [PairKey(HOST, OTHER_REMOTE)]
+
+    def test_a_socket_that_is_not_announced_has_no_pair(self) -> None:
+        table = Bench(replace(config(), relay_only=True))
+        socket = table.add_host()
+        table.meet()
+        assert ask(table, socket, check_from_remote()) is None
+        assert not table.generation().checklist.pairs
+
+    def test_a_limited_number_of_early_checks_is_kept(self) -> None:
+        table = Bench(replace(config(), max_early_checks=2))
+        socket = table.add_host()
+        for number in range(3):
+            assert ask(table, socket, check_from_remote(number=number)) is None
+        assert len(table.generation().early_checks) == 2
+        assert DropReason.LIMIT in table.drops()
+
+    def test_an_early_check_of_a_socket_that_is_gone_is_forgotten(self) -> None:
+        table, _ = bench()
+        early = EarlyCheck(Address("192.0.2.9", 1), REMOTE, THEIRS.ufrag, 1, False)
+        stream = table.core.streams[1]
+        assert table.incoming.follow_up(stream, table.generation(), early, now=1.0) is None
+
+    @pytest.mark.rfc("8445", "7.3")
+    def test_early_checks_are_followed_up_like_others(self) -> None:
+        table, _ = bench(Role.CONTROLLED)
+        early = EarlyCheck(HOST, REMOTE, THEIRS.ufrag, 55, True)
+        learnt = table.incoming.follow_up(table.core.streams[1], table.generation(), early, now=1.0)
+        assert learnt is not None
+        assert learnt.pair.remote.priority == 55
+        assert learnt.pair.nominate_on_success
+        assert list(table.generation().checklist.triggered) == [learnt.pair]
+
+
+class TestNomination:
+    @pytest.mark.rfc("8445", "7.3.1.5")
+    def test_a_valid_pair_is_nominated_at_once(self) -> None:
+        table, socket = bench(Role.CONTROLLED)
+        pair = table.make_valid(table.make_pair(socket))
+        request = check_from_remote(role=Role.CONTROLLING, use_candidate=True)
+        assert ask(table, socket, request) == Learnt(pair, is_nominated=True)
+
+    @pytest.mark.rfc("8445", "7.3.1.5")
+    def test_any_other_pair_once_its_own_check_succeeds(self) -> None:
+        table, socket = bench(Role.CONTROLLED)
+        pair = table.make_pair(socket)
+        request = check_from_remote(role=Role.CONTROLLING, use_candidate=True)
+        assert ask(table, socket, request) == Learnt(pair)
+        assert pair.nominate_on_success
+
+    @pytest.mark.rfc("8445", "7.1.2")
+    def test_a_controlling_agent_is_not_told_what_to_nominate(self) -> None:
+        table, socket = bench(Role.CONTROLLING)
+        pair = table.make_valid(table.make_pair(socket))
+        request = check_from_remote(role=Role.CONTROLLED, use_candidate=True)
+        assert ask(table, socket, request) == Learnt(pair)
+        assert not pair.nominate_on_success
+
+
+class TestConcludedComponent:
+    def concluded(self, role: Role) -> tuple[Bench, Socket, CandidatePair]:
+        table, socket = bench(role)
+        pair = table.make_valid(table.make_pair(socket))
+        table.conclusion.on_nominated(table.core.streams[1], table.generation(), pair, now=1.0)
+        table.take()
+        assert table.generation().checklist.state is ChecklistState.COMPLETED
+        return table, socket, pair
+
+    @pytest.mark.rfc("8445", "8.1.2")
+    @pytest.mark.parametrize("role", list(Role))
+    def test_checks_of_the_nominated_and_of_other_pairs_are_still_answered(self, role: Role) -> None:
+        table, socket, _ = self.concluded(role)
+        for remote in (REMOTE, OTHER_REMOTE):
+            ask(table, socket, check_from_remote(role=from_other_role(table)), remote)
+            assert answer(table).message_class is MessageClass.SUCCESS
+
+    @pytest.mark.rfc("8445", "8.1.1")
+    def test_a_controlled_agent_lets_a_peer_that_nominates_several_pairs_have_its_way(self) -> None:
+        table, socket, _ = self.concluded(Role.CONTROLLED)
+        request = check_from_remote(role=Role.CONTROLLING, use_candidate=True)
+        learnt = ask(table, socket, request, OTHER_REMOTE)
+        assert learnt is not None
+        assert learnt.pair.nominate_on_success
+        assert list(table.generation().checklist.triggered) == [learnt.pair]
+
+    @pytest.mark.rfc("8445", "8.1.2")
+    def test_a_controlling_agent_checks_no_other_pair_any_more(self) -> None:
+        table, socket, _ = self.concluded(Role.CONTROLLING)
+        ask(table, socket, check_from_remote(), OTHER_REMOTE)
+        assert not table.generation().checklist.triggered
+        assert table.core.checklists.next_ordinary(lambda _: True) is None
+
+    @pytest.mark.rfc("8445", "8.1.2")
+    def test_a_valid_pair_is_not_checked_again_once_another_is_nominated(self) -> None:
+        table, socket, _ = self.concluded(Role.CONTROLLED)
+        other = table.make_pair(socket, candidate(OTHER_REMOTE), state=PairState.WAITING)
+        other.valid = other.local
+        ask(table, socket, check_from_remote(role=Role.CONTROLLING), OTHER_REMOTE)
+        assert not table.generation().checklist.triggered
+
+    @pytest.mark.rfc("8445", "8.1.2")
+    def test_nor_is_another_pair_of_a_concluded_component_while_the_next_one_is_open(self) -> None:
+        table = Bench(replace(config(), components=(2,)))
+        socket = table.add_host()
+        table.meet()
+        pair = table.make_valid(table.make_pair(socket))
+        table.conclusion.on_nominated(table.core.streams[1], table.generation(), pair, now=1.0)
+        assert table.generation().checklist.state is ChecklistState.RUNNING
+        ask(table, socket, check_from_remote(), OTHER_REMOTE)
+        assert table.core.checklists.next_triggered() is None
+        assert table.core.checklists.next_ordinary(lambda _: True) is None
