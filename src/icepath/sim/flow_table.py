@@ -90,10 +90,10 @@ class Flows:
             return None
         action = flow.command.action
         out = apply_flow(action, payload)
-        if out is None or not _spend(flow, len(payload), now):
+        if out is None or _is_for_the_machine(action, out) or not _spend(flow, len(payload), now):
             return None
         flow.packets += 1
-        flow.octets += len(payload)
+        flow.octets += len(out)
         return _act(flow, action, out, now)
 
     def _match(self, datagram: Datagram, payload: bytes) -> _Flow | None:
@@ -103,6 +103,11 @@ class Flows:
             if flow is not None:
                 return flow
         return self._flows.get(FlowKey(datagram.local, datagram.remote))
+
+
+def _is_for_the_machine(action: FlowAction, out: bytes) -> bool:
+    # A check or consent that came over a relay: STUN inside ChannelData, which no application is to see.
+    return isinstance(action, Deliver) and action.unwrap and (not out or out[0] <= _LAST_STUN_BYTE)
 
 
 def _spend(flow: _Flow, octets: int, now: Instant) -> bool:

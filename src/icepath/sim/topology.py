@@ -38,6 +38,9 @@ from icepath.sim.world import World
 SERVER_IPV4: Final = "11.0.0.1"
 SERVER_IPV6: Final = "2b00::1"
 ACCESS: Final = LinkConfig(delay=0.025)
+# A carrier's NAT is not at the exchange point itself: without any way between them, a packet from either side
+# would pass it in the same instant, and which one comes first would be nobody's doing.
+CARRIER: Final = LinkConfig(delay=0.00001)
 
 NATS: Final = {
     "eif": NatConfig(filtering=Behaviour.ENDPOINT_INDEPENDENT),
@@ -67,9 +70,10 @@ class Pair:
 class _Plan:
     """Collects what the builders of one side need."""
 
-    def __init__(self, world: World, access: LinkConfig) -> None:
+    def __init__(self, world: World, access: LinkConfig, access_down: LinkConfig) -> None:
         self.world = world
         self.access = access
+        self.access_down = access_down
         self.internet = world.network("internet")
 
     def server(self) -> Host:
@@ -86,25 +90,30 @@ class _Plan:
 
     def nat(self, index: int, config: NatConfig, inside: Network) -> None:
         """Puts a home router between the LAN and the internet."""
-        nat = self.world.nat(f"nat-{'ab'[index]}", config, self.internet, [_public(index)], up=self.access)
+        nat = self.world.nat(
+            f"nat-{'ab'[index]}", config, self.internet, [_public(index)], up=self.access, down=self.access_down
+        )
         nat.add_inside(inside)
 
     def firewall(self, index: int, inside: Network) -> None:
         """Puts a stateful IPv6 firewall between the LAN and the internet."""
-        firewall = self.world.firewall(f"firewall-{'ab'[index]}", self.internet, up=self.access)
+        firewall = self.world.firewall(f"firewall-{'ab'[index]}", self.internet, up=self.access, down=self.access_down)
         firewall.add_inside(inside, [_prefix(index)])
 
     def carrier(self, index: int, config: NatConfig) -> Network:
         """Returns the inside of a carrier's NAT."""
         network = self.world.network(f"carrier-{'ab'[index]}", prefixes=["100.64.0.0/10"])
-        self.world.nat(f"cgn-{'ab'[index]}", config, self.internet, [_public(index)]).add_inside(network)
+        name = f"cgn-{'ab'[index]}"
+        self.world.nat(name, config, self.internet, [_public(index)], up=CARRIER).add_inside(network)
         return network
 
     def home_behind(self, carrier: Network, index: int) -> Host:
         """Returns a client in a home behind a carrier's NAT."""
         lan = self.lan(index)
         external = f"100.64.{index + 1}.2"
-        self.world.nat(f"nat-{'ab'[index]}", _HOME, carrier, [external], up=self.access).add_inside(lan)
+        name = f"nat-{'ab'[index]}"
+        nat = self.world.nat(name, _HOME, carrier, [external], up=self.access, down=self.access_down)
+        nat.add_inside(lan)
         return self.in_lan(lan, index)
 
     def in_lan(self, lan: Network, index: int, *, ipv4: bool = True, ipv6: bool = False, last: int = 10) -> Host:
@@ -132,7 +141,7 @@ def _prefix(index: int) -> str:
 
 def _none(plan: _Plan, index: int) -> Host:
     host = plan.client(index)
-    host.add_interface("eth0", plan.internet, [_public(index)], up=plan.access)
+    host.add_interface("eth0", plan.internet, [_public(index)], up=plan.access, down=plan.access_down)
     return host
 
 
@@ -194,7 +203,7 @@ def _same(plan: _Plan) -> tuple[Host, Host]:
 
 def _one_nat(config: NatConfig) -> Callable[[_Plan], tuple[Host, Host]]:
     def build(plan: _Plan) -> tuple[Host, Host]:
-        nat = plan.world.nat("nat", config, plan.internet, [_public(0)], up=plan.access)
+        nat = plan.world.nat("nat", config, plan.internet, [_public(0)], up=plan.access, down=plan.access_down)
         lans = [plan.lan(index) for index in range(2)]
         for lan in lans:
             nat.add_inside(lan)
@@ -226,13 +235,16 @@ def pair(
     *,
     seed: int = 0,
     access: LinkConfig = ACCESS,
+    access_down: LinkConfig | None = None,
     honours_flows: bool = True,
 ) -> Pair:
     """Builds two clients and a server; one name for a place that both share, else one for each.
 
+    `access` is the clients' access link towards the network, `access_down` the other way (the same unless given).
+
     Raises: InvalidArgument when there is no such place.
     """
-    plan = _Plan(World(seed=seed, honours_flows=honours_flows), access)
+    plan = _Plan(World(seed=seed, honours_flows=honours_flows), access, access if access_down is None else access_down)
     server = plan.server()
     if place_b is None:
         if place_a not in SHARED_PLACES:

@@ -52,7 +52,16 @@ def test_a_channel_s_flow_unwraps() -> None:
     assert flows.answer(_datagram(b"\x40\x01\x00\x03abcPAD"), 1.0) == DataDelivered(1, 1, b"abc")
     assert flows.answer(_datagram(b"\x40\x01\x00\x09abc"), 1.0) is None
     assert flows.answer(_datagram(b"\x40\x02\x00\x03abc"), 1.0) is None
-    assert flows.take_used() == [FlowUsed(CHANNEL, 1, 10, 0.0)]
+    assert flows.take_used() == [FlowUsed(CHANNEL, 1, 3, 0.0)]
+
+
+@pytest.mark.parametrize("inner", [b"", b"\x00\x01", b"\x01\x01", b"\x03"])
+def test_the_machine_sees_stun_inside_channel_data(inner: bytes) -> None:
+    wrapped = b"\x40\x01\x00" + bytes([len(inner)]) + inner
+    flows = _flows(SetFlow(CHANNEL, Deliver(1, 1, unwrap=True), until=10.0))
+    assert flows.answer(_datagram(wrapped), 1.0) is None
+    relay = _flows(SetFlow(CHANNEL, Relay(RELAYED, PEER, unwrap=True), until=10.0))
+    assert relay.answer(_datagram(wrapped), 1.0) == Datagram(RELAYED, PEER, inner)
 
 
 def test_the_channel_s_flow_comes_before_the_five_tuple_s() -> None:
@@ -68,7 +77,7 @@ def test_a_relay_s_flow_sends_on_and_says_when() -> None:
     )
     assert flows.answer(_datagram(b"\x40\x01\x00\x03abc"), 1.0) == Datagram(RELAYED, PEER, b"abc")
     assert flows.answer(_datagram(b"abc", PEER), 2.0) == Datagram(LOCAL, REMOTE, b"\x40\x01\x00\x03abc")
-    assert flows.take_used() == [FlowUsed(CHANNEL, 1, 7, 1.0), FlowUsed(FlowKey(LOCAL, PEER), 1, 3, 2.0)]
+    assert flows.take_used() == [FlowUsed(CHANNEL, 1, 3, 1.0), FlowUsed(FlowKey(LOCAL, PEER), 1, 7, 2.0)]
     assert flows.take_used() == []
 
 
