@@ -211,9 +211,8 @@ class Requests:
         flight = match.transaction.context
         sent_at = match.transaction.first_sent
         error = message.get(ErrorCode)
-        is_ours = match.verified is not None and flight.authentication is self._authentication
-        if is_ours and (error is None or error.code not in UNSIGNED_ERRORS):
-            self._confirm()
+        if match.verified is not None and (error is None or error.code not in UNSIGNED_ERRORS):
+            self._confirm(flight.authentication)
         if message.unknown_required or (error is None) != (message.message_class is MessageClass.SUCCESS):
             # RFC 8489 §6.3.3, §6.3.4: the transaction "is simply considered to have failed".
             text = "an answer that cannot be understood"
@@ -273,14 +272,14 @@ class Requests:
         )
         self._outbox.put(Datagram(self._config.local, self._config.server, payload))
 
-    def _confirm(self) -> None:
-        authentication = self._authentication
-        if authentication is not None:
-            authentication.confirm()
-            challenge = authentication.challenge
-            if challenge is not None and challenge != self._remembered:
-                self._remembered = challenge
-                self._outbox.put(ChallengeRemembered(challenge))
+    def _confirm(self, authentication: LongTermAuthentication | None) -> None:
+        if authentication is None or authentication is not self._authentication:
+            return
+        authentication.confirm()
+        challenge = authentication.challenge
+        if challenge is not None and challenge != self._remembered:
+            self._remembered = challenge
+            self._outbox.put(ChallengeRemembered(challenge))
 
     def _judge(self, flight: _Flight, message: Message, code: int) -> tuple[Outcome, AllocationFailure]:
         authentication = self._authentication

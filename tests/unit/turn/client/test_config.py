@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from icepath.errors import InvalidArgument
+from icepath.net import Address
+from icepath.stun.transaction import RetransmissionPolicy
+from icepath.turn.client.config import AllocationConfig
+from icepath.wire.attributes import AddressFamily
+from unit.turn.scripted import ALICE, BOTH, LOCAL, SERVER
+
+V4, V6 = AddressFamily.IPV4, AddressFamily.IPV6
+
+
+def test_defaults_are_rfc_8656s() -> None:
+    config = AllocationConfig(SERVER, LOCAL, ALICE)
+    assert (config.families, config.lifetime, config.challenge) == ((V4,), 600, None)
+    assert config.policy == RetransmissionPolicy()
+
+
+def test_everything_lawful_is_taken() -> None:
+    AllocationConfig(SERVER, LOCAL, None, families=BOTH, lifetime=1, close_timeout=0, software="icepath")
+
+
+def test_server_and_local_are_of_one_family() -> None:
+    with pytest.raises(InvalidArgument, match=r"different address families"):
+        AllocationConfig(SERVER, Address("2001:db8::2", 5000))
+
+
+@pytest.mark.parametrize("families", [(), (V4, V4), (V6, V4, V6)])
+def test_families_are_one_or_both(families: tuple[AddressFamily, ...]) -> None:
+    with pytest.raises(InvalidArgument, match="families"):
+        AllocationConfig(SERVER, LOCAL, families=families)
+
+
+@pytest.mark.parametrize("lifetime", [0, -1, 2**32])
+def test_lifetime_fits_its_attribute(lifetime: int) -> None:
+    with pytest.raises(InvalidArgument, match="lifetime"):
+        AllocationConfig(SERVER, LOCAL, lifetime=lifetime)
+
+
+def test_a_request_lasts_longer_than_an_instant() -> None:
+    with pytest.raises(InvalidArgument, match="rto"):
+        AllocationConfig(SERVER, LOCAL, policy=RetransmissionPolicy(rto=1e-9))
+
+
+@pytest.mark.parametrize("timeout", [-0.1, 61.0, float("nan"), float("inf")])
+def test_closing_is_bounded(timeout: float) -> None:
+    with pytest.raises(InvalidArgument, match="close_timeout"):
+        AllocationConfig(SERVER, LOCAL, close_timeout=timeout)
+
+
+@pytest.mark.parametrize("delay", [-0.1, 11.0, float("nan")])
+def test_permissions_are_not_put_off_for_long(delay: float) -> None:
+    with pytest.raises(InvalidArgument, match="permission_delay"):
+        AllocationConfig(SERVER, LOCAL, permission_delay=delay)
+
+
+def test_software_fits_its_attribute() -> None:
+    with pytest.raises(InvalidArgument, match="SOFTWARE"):
+        AllocationConfig(SERVER, LOCAL, software="x" * 128)
+
+
+def test_repr_hides_the_password() -> None:
+    assert "wonderland" not in repr(AllocationConfig(SERVER, LOCAL, ALICE))

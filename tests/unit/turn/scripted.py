@@ -1,0 +1,221 @@
+"""An allocation and a server that says exactly what a test wants, in virtual time."""
+
+from __future__ import annotations
+
+import random
+from typing import TypeVar
+
+from icepath.entropy import Secret
+from icepath.machine import Arrival, Datagram, Event
+from icepath.net import Address, Instant
+from icepath.stun.credentials import Challenge, LongTermCredentials, derive_key
+from icepath.stun.transaction import RetransmissionPolicy
+from icepath.turn.client.allocation import Allocation
+from icepath.turn.client.config import AllocationConfig
+from icepath.wire.attributes import (
+    AddressFamily,
+    Attribute,
+    Data,
+    ErrorCode,
+    Lifetime,
+    Nonce,
+    Realm,
+    XorMappedAddress,
+    XorPeerAddress,
+    XorRelayedAddress,
+)
+from icepath.wire.channel_data import encode_channel_data
+from icepath.wire.integrity import IntegrityKey
+from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, encode_message
+
+SERVER = Address("198.51.100.1", 3478)
+LOCAL = Address("192.168.1.2", 50000)
+MAPPED = Address("203.0.113.7", 61000)
+RELAYED = Address("198.51.100.1", 49200)
+RELAYED6 = Address("2001:db8::1", 49201)
+PEER = Address("203.0.113.50", 7000)
+PEER6 = Address("2001:db8::50", 7000)
+REALM = "example.org"
+NONCE = b"first nonce"
+ALICE = LongTermCredentials("alice", Secret("wonderland"))
+ALICE_ANEW = LongTermCredentials("alice", Secret("looking-glass"))
+CHALLENGE = Challenge(REALM, NONCE)
+BOTH = (AddressFamily.IPV4, AddressFamily.IPV6)
+
+EventT = TypeVar("EventT", bound=Event)
+
+
+def key_of(credentials: LongTermCredentials) -> IntegrityKey:
+    return derive_key(credentials.username, REALM, credentials.password)
+
+
+class Play:
+    """Drives an allocation; what it sent waits in `sent`, what it told in `events`."""
+
+    def __init__(
+        self,
+        *,
+        credentials: LongTermCredentials | None = ALICE,
+        challenge: Challenge | None = CHALLENGE,
+        families: tuple[AddressFamily, ...] = (AddressFamily.IPV4,),
+        lifetime: int = 600,
+        slots: list[Instant] | None = None,
+        software: str | None = None,
+        dont_fragment: bool = False,
+        close_timeout: float = 1.0,
+        permission_delay: float = 0.0,
+        policy: RetransmissionPolicy | None = None,
+        now: Instant = 0.0,
+    ) -> None:
+        self.now = now
+        self.key: IntegrityKey | None = None if credentials is None else key_of(credentials)
+        self.slots_taken: list[Instant] = []
+        self._slots = slots
+        self.sent: list[Datagram] = []
+        self.events: list[Event] = []
+        self._seen: set[bytes] = set()
+        self.config = AllocationConfig(
+            SERVER,
+            LOCAL,
+            credentials,
+            challenge,
+            families,
+            lifetime,
+            policy=policy or RetransmissionPolicy(),
+            close_timeout=close_timeout,
+            permission_delay=permission_delay,
+            software=software,
+            dont_fragment=dont_fragment,
+        )
+        self.allocation = Allocation(
+            self.config, random_bytes=random.Random(7).randbytes, reserve_slot=self._reserve, now=now
+        )
+        self.drain()
+
+    def _reserve(self, now: Instant) -> Instant:
+        """Gives the listed slots, then every wish."""
+        self.slots_taken.append(now)
+        return self._slots.pop(0) if self._slots else now
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        for output in self.allocation.take_outputs():
+            if isinstance(output, Datagram):
+                assert (output.local, output.remote) == (LOCAL, SERVER)
+                self.sent.append(output)
+            else:
+                assert isinstance(output, Event)
+                self.events.append(output)
+
+    def requests(self) -> list[Message]:
+        """Returns what was sent since the last look, without retransmissions."""
+        self.drain()
+        messages = {datagram.payload: decode_message(datagram.payload) for datagram in self.sent}
+        self.sent.clear()
+        fresh = [message for message in messages.values() if message.transaction_id not in self._seen]
+        self._seen.update(message.transaction_id for message in fresh)
+        return fresh
+
+    def request(self) -> Message:
+        """Returns the one request sent since the last look."""
+        (message,) = self.requests()
+        return message
+
+    def told(self, kind: type[EventT]) -> list[EventT]:
+        """Takes the events of a kind."""
+        self.drain()
+        found = [event for event in self.events if isinstance(event, kind)]
+        self.events = [event for event in self.events if not isinstance(event, kind)]
+        return found
+
+    # -- the server's part ---------------------------------------------------------------------------------------
+
+    def receive(self, payload: bytes, *, remote: Address = SERVER, local: Address = LOCAL) -> None:
+        self.arrive(Datagram(local, remote, payload))
+
+    def arrive(self, arrival: Arrival) -> None:
+        self.allocation.receive(arrival, now=self.now)
+        self.drain()
+
+    def succeed(self, request: Message, *attributes: Attribute) -> None:
+        self._answer(request, MessageClass.SUCCESS, attributes, signed=True)
+
+    def refuse(self, request: Message, code: int, *attributes: Attribute, signed: bool = True) -> None:
+        self._answer(request, MessageClass.ERROR, (ErrorCode(code, f"code {code}"), *attributes), signed=signed)
+
+    def challenge(self, request: Message, code: int = 401, nonce: bytes = NONCE) -> None:
+        self.refuse(request, code, Realm(REALM), Nonce(nonce), signed=False)
+
+    def _answer(self, request: Message, kind: MessageClass, attributes: tuple[Attribute, ...], *, signed: bool) -> None:
+        key = self.key if signed and request.has_integrity else None
+        self.receive(encode_message(request.method, kind, request.transaction_id, attributes, key=key))
+
+    def grant(self, request: Message, *relayed: Address, lifetime: int = 600) -> None:
+        assert request.method == Method.ALLOCATE
+        addresses = [XorRelayedAddress(address) for address in relayed or (RELAYED,)]
+        self.succeed(request, *addresses, XorMappedAddress(MAPPED), Lifetime(lifetime))
+
+    def send_data(self, peer: Address, *contents: Attribute) -> None:
+        attributes = (XorPeerAddress(peer), *contents)
+        self.receive(encode_message(Method.DATA, MessageClass.INDICATION, TransactionId(bytes(12)), attributes))
+
+    def send_payload(self, peer: Address, payload: bytes) -> None:
+        self.send_data(peer, Data(payload))
+
+    def send_on_channel(self, channel: int, payload: bytes) -> None:
+        self.receive(encode_channel_data(channel, payload))
+
+    # -- time and verbs ----------------------------------------------------------------------------------------------
+
+    def run_to(self, at: Instant) -> None:
+        """Lets time pass, calling handle_timeout at each deadline."""
+        while (deadline := self.allocation.next_deadline()) is not None and deadline <= at:
+            self.now = max(self.now, deadline)
+            self.allocation.handle_timeout(now=self.now)
+            self.drain()
+        self.now = at
+
+    def permit(self, *hosts: str) -> None:
+        self.allocation.permit(hosts, now=self.now)
+
+    def bind(self, peer: Address) -> None:
+        self.allocation.bind_channel(peer, now=self.now)
+
+    def send(self, peer: Address, payload: bytes, *, dont_fragment: bool = False) -> None:
+        self.allocation.send(peer, payload, dont_fragment=dont_fragment, now=self.now)
+        self.drain()
+
+    def close(self) -> None:
+        self.allocation.close(now=self.now)
+        self.drain()
+
+
+def allocated(
+    *relayed: Address, families: tuple[AddressFamily, ...] = (AddressFamily.IPV4,), lifetime: int = 600
+) -> Play:
+    """Returns a play whose allocation is there, with nothing left to look at."""
+    play = Play(families=families)
+    play.grant(play.request(), *relayed, lifetime=lifetime)
+    assert not play.requests()
+    play.events.clear()
+    return play
+
+
+def permitted(*hosts: str) -> Play:
+    """Returns a play whose allocation has permissions, with nothing left to look at."""
+    play = allocated()
+    play.permit(*hosts)
+    play.succeed(play.request())
+    play.events.clear()
+    return play
+
+
+def bound(*peers: Address) -> Play:
+    """Returns a play whose allocation has channels, with nothing left to look at."""
+    play = allocated()
+    for peer in peers:
+        play.bind(peer)
+        play.succeed(play.request())
+    play.events.clear()
+    return play
