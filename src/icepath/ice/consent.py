@@ -68,7 +68,7 @@ class Consent:
         self._watched[pair.id] = pair
         self._schedule(pair, now=now)
         self._core.timers.set(TimerKey(TimerKind.EXPIRY, pair.id), pair.consent_until)
-        self._core.timers.set(TimerKey(TimerKind.LIVENESS, pair.id), self.quiet_at(pair, now))
+        self.is_quiet(pair, now)
 
     def unwatch(self, pair: CandidatePair) -> None:
         """Stops renewing consent of the pair."""

@@ -18,12 +18,16 @@ from icepath.ice.pairing import pair_remote, permit_remote
 from icepath.ice.snapshot import MILLISECONDS
 from icepath.ice.stream import Generation, Remote, Stream
 from icepath.machine import DropReason, Failed, Handle, Resolve, Resolved, Transport
-from icepath.net import Address, Instant, is_usable_destination
+from icepath.net import Address, Instant, Seconds, is_usable_destination
 from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.fragment import Description
 
 # Names under resolution at one time: enough for any description, no lever for a flood.
 MAX_NAMES: Final = 32
+
+# A proposal is obeyed up to here (RFC 8445 §14.2 wants the higher of both); beyond it the other side would
+# stop this one by a number.
+MAX_PACING: Final[Seconds] = 1.0
 
 
 @final
@@ -74,7 +78,7 @@ class RemoteSide:
         )
         generation.started = now
         core.timers.set(TimerKey(TimerKind.PATIENCE, stream.id), now + core.config.patience)
-        proposed = None if description.pacing is None else description.pacing / MILLISECONDS
+        proposed = None if description.pacing is None else min(description.pacing / MILLISECONDS, MAX_PACING)
         core.pacer.agree(core.config.pacing, proposed)
         if description.lite and not core.is_controlling:
             # RFC 8445 §6.1.1: with a lite agent, the full one takes the controlling role.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from icepath.entropy import Secret, ice_credentials
@@ -70,9 +70,13 @@ class Plan:
     seed: int = 0
     has_stun: bool = True
     has_turn: bool = True
+    dead_servers: int = 0
+    """How many servers that never answer are asked besides, first in the list."""
     trickles: bool = True
     signalling_delay: Seconds = 0.0
     access: LinkConfig = topology.ACCESS
+    uplink_loss: float = 0.0
+    """The share of packets lost on each client's access link, towards the network only."""
     honours_flows: bool = True
     relay_only: bool = False
     roles: tuple[Role, Role] = (Role.CONTROLLING, Role.CONTROLLED)
@@ -84,7 +88,12 @@ class Encounter:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.network = topology.pair(
-            plan.place_a, plan.place_b, seed=plan.seed, access=plan.access, honours_flows=plan.honours_flows
+            plan.place_a,
+            plan.place_b,
+            seed=plan.seed,
+            access=replace(plan.access, loss=plan.uplink_loss),
+            access_down=plan.access,
+            honours_flows=plan.honours_flows,
         )
         self.world = self.network.world
         self.start = self.world.now
@@ -110,7 +119,11 @@ class Encounter:
         hosts = [f"[{topology.SERVER_IPV6}]:{STUN_PORT}"] if True in families else []
         if False in families:
             hosts.insert(0, address)
-        servers: list[Server] = []
+        servers = [
+            Server(parse_server_uri(f"{scheme}:11.0.9.{number + 1}:{STUN_PORT}"), USERNAME, PASSWORD)
+            for number in range(self.plan.dead_servers)
+            for scheme in ("stun", "turn")
+        ]
         for each in hosts:
             if self.plan.has_turn:
                 servers.append(Server(parse_server_uri(f"turn:{each}"), USERNAME, PASSWORD))

@@ -102,7 +102,7 @@ class Allocation:
 
     @property
     def has_unsent_permissions(self) -> bool:
-        """Says whether a permission that is wanted waits to be asked for."""
+        """Says whether the CreatePermission that goes right behind the Allocate has not been sent yet."""
         return self._permissions.has_unsent
 
     def channel_of(self, peer: Address) -> int | None:
@@ -176,8 +176,10 @@ class Allocation:
         """Gives credentials to use when the server rejects the present ones; at once if it has."""
         now = self._advance(now)
         if not self._lease.has_ended:
-            self._requests.set_credentials(credentials)
-            self._lease.on_credentials(now)
+            is_rejected = self._lease.is_rejected
+            self._requests.set_credentials(credentials, at_once=is_rejected)
+            if is_rejected:
+                self._lease.retry(now)
 
     # -- the machine ---------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class _Permission:
 class Permissions:
     """Keeps the permissions of one allocation."""
 
-    __slots__ = ("_families", "_outbox", "_permissions", "_renewals", "_requests", "_stage")
+    __slots__ = ("_families", "_is_holding", "_outbox", "_permissions", "_renewals", "_requests", "_stage")
 
     def __init__(
         self, requests: Requests, outbox: Outbox[AllocationEvent], families: tuple[AddressFamily, ...]
@@ -76,6 +76,8 @@ class Permissions:
         self._outbox = outbox
         self._families = families
         self._stage = _Stage.CLOSED
+        # The hosts known when the Allocate was sent are not asked for yet.
+        self._is_holding = False
         self._permissions: dict[str, _Permission] = {}
         self._renewals: Timers[str] = Timers()
 
@@ -86,9 +88,8 @@ class Permissions:
 
     @property
     def has_unsent(self) -> bool:
-        """Says whether a wanted host is in no request that was sent."""
-        unsent = (_Status.WANTED, _Status.WAITING)
-        return any(permission.status in unsent for permission in self._permissions.values())
+        """Says whether the request that goes right behind the Allocate still waits for its slot."""
+        return self._is_holding
 
     def permit(self, hosts: Iterable[str], now: Instant) -> None:
         """Wants permissions; those wanted already change nothing."""
@@ -107,6 +108,7 @@ class Permissions:
         """Asks for all that is wanted, right behind an Allocate that is not answered yet."""
         self._stage = _Stage.EARLY
         self._ask(now)
+        self._is_holding = self._requests.waiting(Purpose.PERMISSION) is not None
 
     def open(self, families: tuple[AddressFamily, ...], now: Instant) -> None:
         """Asks for all that is wanted, of the families that the allocation has got."""
@@ -117,11 +119,13 @@ class Permissions:
 
     def clear(self) -> None:
         """Forgets everything."""
+        self._is_holding = False
         self._permissions.clear()
         self._renewals.clear()
 
     def on_sent(self, request: Request) -> None:
         """Notes that a request has left."""
+        self._is_holding = False
         self._mark(request.hosts, _Status.SENT)
 
     def on_channel_sent(self, host: str) -> None:
