@@ -14,6 +14,7 @@ from icepath.ice.candidate import LocalCandidate, candidate_priority
 from icepath.ice.config import Role, RtoView
 from icepath.ice.core import Check, Core, Purpose
 from icepath.ice.pair import CandidatePair, PairState
+from icepath.ice.pairing import drop_flow
 from icepath.ice.stream import Generation
 from icepath.machine import Transport
 from icepath.net import Address, Instant
@@ -126,7 +127,7 @@ class Outgoing:
                 return self._on_role_conflict(generation, check)
             return self.fail(check) if is_current else Judgement(pair, Verdict.IGNORED)
         mapped = match.message.get(XorMappedAddress)
-        if mapped is None:
+        if mapped is None or match.message.unknown_required:  # RFC 8489 §6.3.3: such a response is discarded
             return self.fail(check) if is_current else Judgement(pair, Verdict.IGNORED)
         if match.rtt is not None:
             pair.rtt = match.rtt
@@ -142,6 +143,7 @@ class Outgoing:
             return Judgement(pair, Verdict.IGNORED)
         pair.state = PairState.FAILED
         pair.use_candidate = False
+        drop_flow(self._core, pair)
         pair.valid = None
         return Judgement(pair, Verdict.FAILED)
 

@@ -86,11 +86,15 @@ def discard_pair(core: Core, generation: Generation, pair: CandidatePair) -> Non
         core.transactions.stop_retransmitting(pair.transaction_id)
         pair.transaction_id = None
     pair.state = PairState.FAILED
-    if pair.valid is not None:
-        key = flow_key(core, pair)
-        if key is not None:
-            core.outbox.put(DropFlow(key))
+    drop_flow(core, pair)
     pair.valid = None
+
+
+def drop_flow(core: Core, pair: CandidatePair) -> None:
+    """Takes back the permission to deliver a valid pair's datagrams past the machine."""
+    key = flow_key(core, pair) if pair.valid is not None else None
+    if key is not None:
+        core.outbox.put(DropFlow(key))
 
 
 def flow_key(core: Core, pair: CandidatePair) -> FlowKey | None:
