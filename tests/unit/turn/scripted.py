@@ -66,6 +66,8 @@ class Play:
         permission_delay: float = 0.0,
         policy: RetransmissionPolicy | None = None,
         now: Instant = 0.0,
+        server: Address = SERVER,
+        local: Address = LOCAL,
     ) -> None:
         self.now = now
         self.key: IntegrityKey | None = None if credentials is None else key_of(credentials)
@@ -75,8 +77,8 @@ class Play:
         self.events: list[Event] = []
         self._seen: set[bytes] = set()
         self.config = AllocationConfig(
-            SERVER,
-            LOCAL,
+            server,
+            local,
             credentials,
             challenge,
             families,
@@ -102,7 +104,7 @@ class Play:
     def drain(self) -> None:
         for output in self.allocation.take_outputs():
             if isinstance(output, Datagram):
-                assert (output.local, output.remote) == (LOCAL, SERVER)
+                assert (output.local, output.remote) == (self.config.local, self.config.server)
                 self.sent.append(output)
             else:
                 assert isinstance(output, Event)

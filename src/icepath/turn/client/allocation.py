@@ -176,10 +176,10 @@ class Allocation:
         """Gives credentials to use when the server rejects the present ones; at once if it has."""
         now = self._advance(now)
         if not self._lease.has_ended:
-            is_rejected = self._lease.is_rejected
+            is_rejected = self._lease.is_rejected or self._permissions.is_rejected
             self._requests.set_credentials(credentials, at_once=is_rejected)
-            if is_rejected:
-                self._lease.retry(now)
+            self._lease.retry(now)
+            self._permissions.retry(now)
 
     # -- the machine ---------------------------------------------------------------------------------------
 

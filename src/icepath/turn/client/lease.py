@@ -65,6 +65,7 @@ class Lease:
     __slots__ = (
         "_channels",
         "_config",
+        "_expiry",
         "_grant",
         "_has_evicted",
         "_outbox",
@@ -92,6 +93,7 @@ class Lease:
         self._state = _State.PENDING
         self._timers: Timers[_Timer] = Timers()
         self._grant: Grant | None = None
+        self._expiry: Instant = 0.0
         self._has_evicted = False
         # Why the lease will be lost when its lifetime is over: the last refresh that came to nothing.
         self._trouble: Answer | None = None
@@ -151,10 +153,14 @@ class Lease:
             text = f"ICMP type {arrival.icmp_type} code {arrival.icmp_code}"
             self._outbox.put(AllocationFailed(AllocationFailure.UNREACHABLE, None, text))
 
-    def on_credentials(self, now: Instant) -> None:
-        """Tries again with new credentials, when the old ones were rejected."""
-        trouble = self._trouble
-        if trouble is not None and trouble.failure is AllocationFailure.WRONG_CREDENTIALS:
+    @property
+    def is_rejected(self) -> bool:
+        """Says whether the server no longer takes our credentials for a lease that is held."""
+        return self._trouble is not None and self._trouble.failure is AllocationFailure.WRONG_CREDENTIALS
+
+    def retry(self, now: Instant) -> None:
+        """Refreshes at once what waits for new credentials: they are there."""
+        if self.is_rejected:
             self._trouble = None
             self._refresh(now)
 
@@ -252,7 +258,8 @@ class Lease:
     def _schedule(self, sent_at: Instant, lifetime: int) -> None:
         margin = min(REFRESH_MARGIN, lifetime / 2)
         self._timers.set(_Timer.REFRESH, sent_at + lifetime - margin)
-        self._timers.set(_Timer.EXPIRY, sent_at + lifetime)
+        self._expiry = sent_at + lifetime
+        self._timers.set(_Timer.EXPIRY, self._expiry)
 
     def _refresh(self, now: Instant) -> None:
         self.submit(refresh_request(self._config, Purpose.REFRESH), now)
@@ -267,7 +274,6 @@ class Lease:
             self._refresh(now)
         elif answer.failure is AllocationFailure.WRONG_CREDENTIALS:
             self._trouble = answer
-            until = self._timers.deadline(_Timer.EXPIRY)
-            self._outbox.put(CredentialsRejected(answer.code or 0, now if until is None else until))
+            self._outbox.put(CredentialsRejected(answer.code or 0, self._expiry))
         else:
             self.lose(answer)

@@ -17,7 +17,13 @@ from typing import Final, final
 from icepath.net import Address, Instant, Seconds
 from icepath.outbox import Outbox
 from icepath.timers import Timers
-from icepath.turn.client.events import AllocationEvent, PermissionFailed, PermissionsInstalled
+from icepath.turn.client.events import (
+    AllocationEvent,
+    AllocationFailure,
+    CredentialsRejected,
+    PermissionFailed,
+    PermissionsInstalled,
+)
 from icepath.turn.client.grant import family_of
 from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
 from icepath.wire.attributes import AddressFamily, XorPeerAddress
@@ -67,7 +73,16 @@ class _Permission:
 class Permissions:
     """Keeps the permissions of one allocation."""
 
-    __slots__ = ("_families", "_is_holding", "_outbox", "_permissions", "_renewals", "_requests", "_stage")
+    __slots__ = (
+        "_families",
+        "_is_holding",
+        "_outbox",
+        "_permissions",
+        "_rejection",
+        "_renewals",
+        "_requests",
+        "_stage",
+    )
 
     def __init__(
         self, requests: Requests, outbox: Outbox[AllocationEvent], families: tuple[AddressFamily, ...]
@@ -79,7 +94,15 @@ class Permissions:
         # The hosts known when the Allocate was sent are not asked for yet.
         self._is_holding = False
         self._permissions: dict[str, _Permission] = {}
+        # When to renew, or, after a rejection, when it ends.
         self._renewals: Timers[str] = Timers()
+        # The code with which the server rejected our credentials for a renewal.
+        self._rejection: int | None = None
+
+    @property
+    def is_rejected(self) -> bool:
+        """Says whether installed permissions wait for new credentials."""
+        return self._rejection is not None
 
     def is_permitted(self, host: str) -> bool:
         """Says whether a request that carries the host was sent, and not refused."""
@@ -122,6 +145,7 @@ class Permissions:
         self._is_holding = False
         self._permissions.clear()
         self._renewals.clear()
+        self._rejection = None
 
     def on_sent(self, request: Request) -> None:
         """Notes that a request has left."""
@@ -160,28 +184,27 @@ class Permissions:
                 self._ask(now)
         elif answer.code == ALLOCATION_MISMATCH:
             return False
+        elif answer.failure is AllocationFailure.WRONG_CREDENTIALS:
+            self._on_rejected(request, answer.code, now)
         elif len(request.hosts) > 1:
             self._take_apart(request, now)
         else:
             self._fail(request.hosts, answer.code)
         return True
 
+    def retry(self, now: Instant) -> None:
+        """Renews at once what waits for new credentials: they are there."""
+        if self._rejection is not None:
+            self._renew_all(now)
+
     def handle_timeout(self, now: Instant) -> None:
         """Renews what is due, and with it all the rest that is installed."""
-        is_due = False
-        while self._renewals.pop_due(now) is not None:
-            is_due = True
-        if not is_due:
-            return
-        self._renewals.clear()
-        self._renew(
-            [
-                host
-                for host, permission in self._permissions.items()
-                if permission.status is _Status.INSTALLED and not permission.is_renewing
-            ],
-            now,
-        )
+        due: list[str] = []
+        while (host := self._renewals.pop_due(now)) is not None:
+            due.append(host)
+        if due:
+            self._fail(tuple(host for host in due if not self._is_alive(host, now)), self._rejection)
+            self._renew_all(now)
 
     def next_deadline(self) -> Instant | None:
         """Returns when a renewal is due, or None."""
@@ -203,6 +226,18 @@ class Permissions:
         for start in range(0, len(wanted), MAX_HOSTS_PER_REQUEST):
             batch = tuple(wanted[start : start + MAX_HOSTS_PER_REQUEST])
             self._submit(self._request(batch), now)
+
+    def _renew_all(self, now: Instant) -> None:
+        self._rejection = None
+        self._renewals.clear()
+        self._renew(
+            [
+                host
+                for host, permission in self._permissions.items()
+                if permission.status is _Status.INSTALLED and not permission.is_renewing
+            ],
+            now,
+        )
 
     def _renew(self, hosts: list[str], now: Instant) -> None:
         for start in range(0, len(hosts), MAX_HOSTS_PER_REQUEST):
@@ -241,15 +276,26 @@ class Permissions:
         return is_fresh
 
     def _on_timeout(self, request: Request, now: Instant) -> None:
-        alive: list[str] = []
-        dead: list[str] = []
+        self._fail(tuple(host for host in request.hosts if not self._is_alive(host, now)), None)
+        self._renew([host for host in request.hosts if host in self._permissions], now)
+
+    def _on_rejected(self, request: Request, code: int | None, now: Instant) -> None:
+        """Keeps what is installed until its end: new credentials may come."""
+        self._fail(tuple(host for host in request.hosts if not self._is_alive(host, now)), code)
+        ends: list[Instant] = []
         for host in request.hosts:
             permission = self._permissions.get(host)
-            if permission is not None:
-                is_alive = permission.until is not None and permission.until > now
-                (alive if is_alive else dead).append(host)
-        self._fail(tuple(dead), None)
-        self._renew(alive, now)
+            if permission is not None and permission.until is not None:
+                permission.is_renewing = False
+                self._renewals.set(host, permission.until)
+                ends.append(permission.until)
+        if ends:
+            self._rejection = code
+            self._outbox.put(CredentialsRejected(code or 0, min(ends)))
+
+    def _is_alive(self, host: str, now: Instant) -> bool:
+        permission = self._permissions.get(host)
+        return permission is not None and permission.until is not None and permission.until > now
 
     def _take_apart(self, request: Request, now: Instant) -> None:
         for host in request.hosts:

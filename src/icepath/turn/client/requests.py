@@ -155,13 +155,15 @@ class Requests:
         """Says whether a request sent now is one the server may grant, not one that only fetches a challenge."""
         return self._authentication is None or self._authentication.key is not None
 
-    def set_credentials(self, credentials: LongTermCredentials) -> None:
-        """Keeps credentials for when the server rejects the present ones; at once when there are none.
+    def set_credentials(self, credentials: LongTermCredentials, *, at_once: bool) -> None:
+        """Keeps credentials for when the server rejects the present ones; uses them now if `at_once`.
 
         RFC 8656 §5 binds an allocation to the username that made it, so a good one is never given up.
         """
         if self._authentication is None:
             self._authentication = LongTermAuthentication(credentials)
+        elif at_once:
+            self._authentication = LongTermAuthentication(credentials, challenge=self._authentication.challenge)
         else:
             self._replacement = credentials
 

@@ -3,11 +3,17 @@ from __future__ import annotations
 import pytest
 
 from icepath.net import Address
-from icepath.turn.client.events import AllocationFailure, AllocationLost, PermissionFailed, PermissionsInstalled
+from icepath.turn.client.events import (
+    AllocationFailure,
+    AllocationLost,
+    CredentialsRejected,
+    PermissionFailed,
+    PermissionsInstalled,
+)
 from icepath.turn.client.permissions import MAX_HOSTS_PER_REQUEST
 from icepath.wire.attributes import AddressFamily, XorPeerAddress
 from icepath.wire.message import Message, Method
-from unit.turn.scripted import BOTH, PEER, RELAYED, RELAYED6, Play, allocated, permitted
+from unit.turn.scripted import ALICE_ANEW, BOTH, PEER, RELAYED, RELAYED6, Play, allocated, key_of, permitted
 
 A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 A6 = "2001:db8::a"
@@ -94,9 +100,16 @@ class TestAsking:
         play.run_to(0.1)
         play.permit(B)
         assert not play.requests()
-        assert play.allocation.has_unsent_permissions
         play.run_to(0.25)
         assert hosts_of(play.request()) == (A, B)
+
+    def test_says_whether_the_request_behind_the_allocate_is_on_its_way(self) -> None:
+        play = Play(challenge=None, permission_delay=0.25)
+        play.permit(A)
+        assert not play.allocation.has_unsent_permissions
+        play.challenge(play.request())
+        assert play.allocation.has_unsent_permissions
+        play.run_to(0.25)
         assert not play.allocation.has_unsent_permissions
 
 
@@ -393,6 +406,59 @@ class TestRenewal:
         play.succeed(request)
         play.run_to(240.0)
         assert hosts_of(play.request()) == (A,)
+
+
+class TestRejectedCredentials:
+    def reject(self, play: Play) -> None:
+        play.challenge(play.request(), 401, b"second")
+        play.challenge(play.request(), 401, b"third")
+
+    def test_leave_what_is_installed_until_its_end(self) -> None:
+        play = permitted(A, B)
+        play.run_to(240.0)
+        play.allocation.release((B,), now=240.0)
+        self.reject(play)
+        assert play.events == [CredentialsRejected(401, 300.0)]
+        play.events.clear()
+        play.run_to(299.0)
+        assert not play.requests()
+        assert play.allocation.is_permitted(A)
+        play.run_to(300.0)
+        assert play.events == [PermissionFailed((A,), 401)]
+        assert not play.allocation.is_permitted(A)
+
+    def test_are_replaced_in_time(self) -> None:
+        play = permitted(A)
+        play.run_to(240.0)
+        self.reject(play)
+        play.run_to(290.0)
+        play.allocation.set_credentials(ALICE_ANEW, now=290.0)
+        renewal = play.request()
+        assert hosts_of(renewal) == (A,)
+        play.key = key_of(ALICE_ANEW)
+        play.succeed(renewal)
+        play.events.clear()
+        play.run_to(529.0)
+        assert not play.events
+        play.run_to(530.0)
+        assert hosts_of(play.requests()[0]) == (A,)
+
+    def test_new_ones_alone_renew_nothing(self) -> None:
+        play = permitted(A)
+        play.allocation.set_credentials(ALICE_ANEW, now=1.0)
+        assert not play.requests()
+
+    def test_fail_what_was_not_installed_yet(self) -> None:
+        play = allocated()
+        play.permit(A)
+        self.reject(play)
+        assert play.events == [PermissionFailed((A,), 401)]
+
+    def test_of_another_user(self) -> None:
+        play = allocated()
+        play.permit(A)
+        play.refuse(play.request(), 441)
+        assert play.events == [PermissionFailed((A,), 441)]
 
 
 class TestChannels:

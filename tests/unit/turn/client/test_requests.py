@@ -359,7 +359,7 @@ class TestReplacedCredentials:
 
     def test_wait_until_the_old_ones_are_rejected(self) -> None:
         desk = Desk()
-        desk.requests.set_credentials(ALICE_ANEW)
+        desk.requests.set_credentials(ALICE_ANEW, at_once=False)
         verify(desk.submit(REFRESH), key_of(ALICE))
         assert ended(self.reject(desk, REFRESH))[0] is Outcome.RETRY
         message = desk.submit(REFRESH)
@@ -368,27 +368,34 @@ class TestReplacedCredentials:
 
     def test_are_used_at_once_when_there_were_none(self) -> None:
         desk = Desk(credentials=None, challenge=None)
-        desk.requests.set_credentials(ALICE)
+        desk.requests.set_credentials(ALICE, at_once=False)
         assert ended(desk.answer(desk.submit(ALLOCATE), 401, *challenge()))[0] is Outcome.RETRY
         verify(desk.submit(ALLOCATE), key_of(ALICE))
 
+    def test_are_used_at_once_when_the_old_ones_were_rejected(self) -> None:
+        desk = Desk()
+        desk.requests.set_credentials(ALICE_ANEW, at_once=True)
+        message = desk.submit(REFRESH)
+        assert message.get(Nonce) == Nonce(NONCE)
+        verify(message, key_of(ALICE_ANEW))
+
     def test_may_be_rejected_too(self) -> None:
         desk = Desk()
-        desk.requests.set_credentials(ALICE_ANEW)
+        desk.requests.set_credentials(ALICE_ANEW, at_once=False)
         self.reject(desk, REFRESH)
         answer = desk.answer(desk.submit(REFRESH), 401, *challenge(b"third"))
         assert ended(answer) == (Outcome.REFUSED, AllocationFailure.WRONG_CREDENTIALS, 401)
 
     def test_are_not_blamed_for_what_was_signed_with_the_old_ones(self) -> None:
         desk = Desk()
-        desk.requests.set_credentials(ALICE_ANEW)
+        desk.requests.set_credentials(ALICE_ANEW, at_once=False)
         late = desk.submit(PERMISSION)
         self.reject(desk, REFRESH)
         assert ended(desk.answer(late, 401, *challenge(b"third")))[0] is Outcome.RETRY
 
     def test_a_late_success_of_the_old_ones_confirms_nothing_of_the_new(self) -> None:
         desk = Desk()
-        desk.requests.set_credentials(ALICE_ANEW)
+        desk.requests.set_credentials(ALICE_ANEW, at_once=False)
         late = desk.submit(PERMISSION)
         self.reject(desk, REFRESH)
         desk.outbox.take()
