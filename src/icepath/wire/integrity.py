@@ -21,7 +21,7 @@ _BLOCK: Final = 64
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 # RFC 8489 §14.7: keeps the fingerprint apart from a CRC-32 the application may use.
-_FINGERPRINT_XOR: Final = 0x5354554E
+FINGERPRINT_XOR: Final = 0x5354554E
 
 
 class Integrity(Enum):
@@ -112,4 +112,4 @@ def userhash(username: str, realm: str) -> bytes:
 
 def fingerprint(data: bytes) -> int:
     """Returns the FINGERPRINT of what precedes it, the header's length counting it (RFC 8489 §14.7)."""
-    return zlib.crc32(data) ^ _FINGERPRINT_XOR
+    return zlib.crc32(data) ^ FINGERPRINT_XOR

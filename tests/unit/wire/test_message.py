@@ -312,6 +312,12 @@ def test_padding_is_ignored_and_written_as_zero() -> None:
         (raw(1, (0x001C, bytes(30))), DecodeReason.BAD_ATTRIBUTE, 20, "length 30, expected a multiple of 4"),
         (raw(1, (0x8028, bytes(8))), DecodeReason.BAD_ATTRIBUTE, 20, "FINGERPRINT at byte 20: length 8, expected 4"),
         (raw(1, (0x8028, bytes(4))), DecodeReason.FINGERPRINT_MISMATCH, 20, "FINGERPRINT at byte 20 is wrong"),
+        (
+            raw(1, (0x0008, bytes(20)), (0x8028, bytes(4))),
+            DecodeReason.FINGERPRINT_MISMATCH,
+            44,
+            "FINGERPRINT at byte 44 is wrong",
+        ),
         (raw(1, (0x0008, bytes(20)), (9, b""))[:-2] + b"\0\4", DecodeReason.TRUNCATED, 44, "ERROR-CODE at byte 44"),
     ],
 )
@@ -493,6 +499,14 @@ def test_what_follows_integrity_is_ignored(integrity: tuple[int, bytes]) -> None
     assert len(message.attributes) == 2
     assert message.unknown == ()
     assert message.has_integrity
+
+
+def test_an_end_as_long_as_the_usual_one_is_read_for_what_it_is() -> None:
+    end = (raw(1, (0x0008, bytes(20)), (0x7FFF, bytes(4))), raw(1, (0x001C, bytes(28))))
+    first, second = (decode_message(data) for data in end)
+    assert [type(attribute) for attribute in first.attributes] == [MessageIntegrity]
+    assert (first.sha1_offset, first.has_fingerprint) == (20, False)
+    assert [type(attribute) for attribute in second.attributes] == [MessageIntegritySha256]
 
 
 @pytest.mark.rfc("8489", "9")
