@@ -202,8 +202,9 @@ class Permissions:
         due: list[str] = []
         while (host := self._renewals.pop_due(now)) is not None:
             due.append(host)
-        if due:
+        if self._rejection is not None:
             self._fail(tuple(host for host in due if not self._is_alive(host, now)), self._rejection)
+        if due:
             self._renew_all(now)
 
     def next_deadline(self) -> Instant | None:

@@ -397,6 +397,18 @@ class TestRenewal:
         play.refuse(second, 403)
         assert play.events == [PermissionFailed((B,), 403)]
 
+    def test_after_a_sleep_what_has_expired_is_asked_for_again(self) -> None:
+        play = allocated(lifetime=3600)
+        play.permit(A)
+        play.succeed(play.request())
+        play.now = 1000.0
+        play.allocation.handle_timeout(now=play.now)
+        renewal = play.request()
+        assert hosts_of(renewal) == (A,)
+        play.succeed(renewal)
+        assert play.allocation.is_permitted(A)
+        assert not play.told(PermissionFailed)
+
     def test_renewals_begin_from_when_the_request_was_sent(self) -> None:
         play = allocated(lifetime=3600)
         play.permit(A)
