@@ -17,9 +17,9 @@ from interop.lab.rows import World, world
 from interop.lab.runner import AgentKind, PairResult, Plan, run_pair
 
 
-@pytest.fixture(params=["apdf:apdf", "sym:sym"])
+@pytest.fixture(params=["sym:sym", pytest.param("apdf:apdf", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A row with a direct path, and one with none."""
+    """A row with no direct path, and one that has it."""
     with world(str(request.param)) as built:
         yield built
 

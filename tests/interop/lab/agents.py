@@ -61,11 +61,21 @@ def missing(name: str) -> str | None:
             return _missing_package("node-datachannel")
 
 
+def is_unsupported(option: str) -> bool:
+    """Whether the agent's own help says that it takes an option and does nothing with it yet."""
+    _, _, after = _help()[1].partition(f"  {option} ")
+    return " ".join(after.split()).partition(" --")[0].endswith("not supported yet")
+
+
+@cache
+def _help() -> tuple[int, str]:
+    command = [*ICEPATH.command, "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
+    return result.returncode, result.stdout
+
+
 def _missing_command() -> str | None:
-    result = subprocess.run(
-        [*ICEPATH.command, "--help"], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
-    )
-    return None if result.returncode == 0 else "`python -m icepath agent` does not exist"
+    return "`python -m icepath agent` does not exist" if _help()[0] else None
 
 
 def _missing_introspection() -> str | None:

@@ -7,10 +7,12 @@ const { candidateValue, parseOptions, quit, readLines, say, sayEvent } = require
 const { PeerConnection } = require("node-datachannel");
 
 const options = parseOptions();
-const bracketed = (endpoint) => `${endpoint.host.includes(":") ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}`;
 const iceServers = [];
-if (options.stun) iceServers.push(`stun:${bracketed(options.stun)}`);
-if (options.turn) iceServers.push(`turn:${options.user}:${options.password}@${bracketed(options.turn)}`);
+if (options.stun) iceServers.push({ hostname: options.stun.host, port: options.stun.port });
+if (options.turn) {
+  const login = { username: options.user, password: options.password, relayType: "TurnUdp" };
+  iceServers.push({ hostname: options.turn.host, port: options.turn.port, ...login });
+}
 
 const connection = new PeerConnection("peer", {
   iceServers,
