@@ -180,9 +180,11 @@ class Play:
 
     def permit(self, *hosts: str) -> None:
         self.allocation.permit(hosts, now=self.now)
+        self.drain()
 
     def bind(self, peer: Address) -> None:
         self.allocation.bind_channel(peer, now=self.now)
+        self.drain()
 
     def send(self, peer: Address, payload: bytes, *, dont_fragment: bool = False) -> None:
         self.allocation.send(peer, payload, dont_fragment=dont_fragment, now=self.now)

@@ -307,7 +307,8 @@ class Allocation:
         if request.purpose is Purpose.PERMISSION:
             self._permissions.on_sent(request)
         elif request.peer is not None:
-            self._permissions.on_channel_sent(request.peer.host)
+            if self._channels.is_wanted(request.peer):
+                self._permissions.on_channel_sent(request.peer.host)
         else:
             self._lease.on_sent(request, now)
 

@@ -64,6 +64,11 @@ class Channels:
         # A bound channel's renewal, or its end when the renewal is out.
         self._timers: Timers[Address] = Timers()
 
+    def is_wanted(self, peer: Address) -> bool:
+        """Says whether a channel to the peer is asked for or bound."""
+        channel = self._by_peer.get(peer)
+        return channel is not None and channel.status is not _Status.ENDED
+
     def channel_of(self, peer: Address) -> int | None:
         """Returns the peer's channel when it is bound, else None."""
         channel = self._by_peer.get(peer)
