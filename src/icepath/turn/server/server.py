@@ -1,0 +1,230 @@
+"""A TURN server as a machine: the smallest that tests and the simulator need (RFC 8656 over UDP).
+
+It denies nothing but what its config says, has no bandwidth limits and no reservations: it runs in
+simulators and tests, and must not face the Internet as it is. Binding is answered too. Relay sockets are
+asked for by `Bind`; clients come in on the addresses in `listen`.
+
+Strategy: here are routing and data. requests.py decides what a request does and answers it, ports.py has the
+sockets, policy.py the rules that need no state. Of retransmissions, an Allocate is known by its transaction
+id, all else is simply done again (RFC 8656 §5, the "stateless stack approach").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from icepath.errors import DecodeError
+from icepath.machine import (
+    Arrival,
+    Bytes,
+    Closed,
+    Command,
+    Datagram,
+    DropReason,
+    Failed,
+    MachineClosed,
+    Opened,
+    Unreachable,
+    flow_channel,
+)
+from icepath.net import Address, Instant, RandomBytes, is_usable_destination
+from icepath.outbox import Outbox
+from icepath.stun.responder import BindingResponder, ResponderConfig
+from icepath.stun.transaction import drop_reason
+from icepath.turn.server.allocations import AllocationTable, ServerAllocation
+from icepath.turn.server.config import TurnServerConfig, TurnServerEvent
+from icepath.turn.server.exchange import FiveTuple
+from icepath.turn.server.policy import PeerPolicy
+from icepath.turn.server.ports import Ports
+from icepath.turn.server.requests import RequestHandler
+from icepath.wire.attributes import Attribute, Data, DontFragment, Icmp, XorPeerAddress
+from icepath.wire.channel_data import decode_channel_data, encode_channel_data
+from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, encode_message
+
+# Beyond this, 34,000 years, a float no longer tells near instants apart (law 2).
+_LATEST: Final[Instant] = 2.0**40
+# What fits into a UDP datagram together with a Data indication's header and attributes.
+_MAX_RELAYED: Final = 65_000
+# RFC 8656 §11.5: the ICMP types that are reported to clients.
+_ICMP_IPV4: Final = frozenset({3, 11})
+_ICMP_IPV6: Final = frozenset({1, 2, 3})
+# RFC 8656 §18.13: (type, code) whose error data is the next hop's MTU.
+_FRAGMENTATION_NEEDED: Final = (3, 4)
+_PACKET_TOO_BIG: Final = 2
+
+
+@final
+class TurnServer:
+    """Relays between clients and peers.
+
+    Emits: Datagram, Bind, Close, AllocationOpened, AllocationEnded, DatagramDropped, MachineClosed.
+    """
+
+    __slots__ = (
+        "_handler",
+        "_is_closed",
+        "_listen",
+        "_now",
+        "_outbox",
+        "_ports",
+        "_random_bytes",
+        "_responder",
+        "_table",
+    )
+
+    def __init__(self, config: TurnServerConfig, *, random_bytes: RandomBytes, now: Instant) -> None:
+        self._listen = frozenset(config.listen)
+        self._random_bytes = random_bytes
+        self._outbox: Outbox[TurnServerEvent] = Outbox()
+        self._table = AllocationTable()
+        self._ports = Ports(config, self._table, self._outbox)
+        self._handler = RequestHandler(config, self._table, self._ports, PeerPolicy(config.denied), self._outbox)
+        self._responder = BindingResponder(ResponderConfig(software=config.software))
+        self._is_closed = False
+        self._now: Instant = -_LATEST
+        self._advance(now)
+
+    @property
+    def allocation_count(self) -> int:
+        """Is how many allocations there are, pending ones included."""
+        return len(self._table)
+
+    def receive(self, arrival: Arrival, *, now: Instant) -> None:
+        """Takes what came from clients, from peers, and from the driver about relay sockets."""
+        now = self._advance(now)
+        if self._is_closed:
+            return
+        if isinstance(arrival, Datagram):
+            dropped = self._receive_datagram(arrival, now)
+            if dropped is not None:
+                self._outbox.drop(dropped, remote=arrival.remote, now=now)
+        elif isinstance(arrival, Opened):
+            self._ports.on_opened(arrival, now)
+        elif isinstance(arrival, (Failed, Closed)):
+            self._ports.on_gone(arrival.handle, now)
+        elif isinstance(arrival, Unreachable):
+            self._on_unreachable(arrival, now)
+
+    def handle_timeout(self, *, now: Instant) -> None:
+        """Ends the allocations whose time is over."""
+        self._ports.handle_timeout(self._advance(now))
+
+    def next_deadline(self) -> Instant | None:
+        """Returns when the next allocation expires, or None."""
+        return self._ports.next_deadline()
+
+    def close(self, *, now: Instant) -> None:
+        """Ends every allocation, and the server, at once."""
+        self._advance(now)
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._ports.end_all()
+        self._outbox.put(MachineClosed())
+
+    def take_outputs(self) -> Sequence[Datagram | Bytes | Command | TurnServerEvent]:
+        """Returns what was output since the last call."""
+        return self._outbox.take()
+
+    # -- datagrams -------------------------------------------------------------------------------------------
+
+    def _receive_datagram(self, datagram: Datagram, now: Instant) -> DropReason | None:
+        allocation = self._table.by_relayed(datagram.local)
+        if allocation is not None:
+            return self._relay_to_client(allocation, datagram, now)
+        if datagram.local not in self._listen:
+            return DropReason.UNKNOWN_LOCAL_ADDRESS
+        if not is_usable_destination(datagram.remote):
+            # Nothing is answered to where nothing can have come from.
+            return DropReason.WRONG_ADDRESS
+        try:
+            if flow_channel(datagram.payload) is not None:
+                return self._on_channel_data(datagram, now)
+            message = decode_message(datagram.payload)
+        except DecodeError as failure:
+            return drop_reason(failure)
+        if message.method == Method.BINDING:
+            self._responder.receive(datagram, now=now)
+            for output in self._responder.take_outputs():
+                self._outbox.put(output)
+            return None
+        if message.message_class is MessageClass.REQUEST and not message.is_rfc3489:
+            return self._handler.handle(message, FiveTuple(datagram.local, datagram.remote), now)
+        if message.message_class is MessageClass.INDICATION and message.method == Method.SEND:
+            return self._on_send(message, datagram, now)
+        return DropReason.UNEXPECTED_MESSAGE
+
+    def _on_channel_data(self, datagram: Datagram, now: Instant) -> DropReason | None:
+        data = decode_channel_data(datagram.payload)
+        allocation = self._table.get(FiveTuple(datagram.local, datagram.remote))
+        peer = None if allocation is None else allocation.channels.peer_of(data.channel, now)
+        if allocation is None or peer is None:
+            return DropReason.UNKNOWN_CHANNEL
+        return self._relay_to_peer(allocation, peer, data.payload, dont_fragment=False)
+
+    def _on_send(self, message: Message, datagram: Datagram, now: Instant) -> DropReason | None:
+        peer, data = message.get(XorPeerAddress), message.get(Data)
+        if peer is None or data is None or message.unknown_required:
+            return DropReason.MALFORMED
+        allocation = self._table.get(FiveTuple(datagram.local, datagram.remote))
+        # RFC 8656 §11.2: a permission is needed; sending does not refresh it.
+        if allocation is None or not allocation.permissions.is_permitted(peer.address.host, now):
+            return DropReason.NO_PERMISSION
+        if not is_usable_destination(peer.address):
+            return DropReason.NO_PERMISSION
+        dont_fragment = message.get(DontFragment) is not None
+        return self._relay_to_peer(allocation, peer.address, data.payload, dont_fragment=dont_fragment)
+
+    def _relay_to_peer(
+        self, allocation: ServerAllocation, peer: Address, payload: bytes, *, dont_fragment: bool
+    ) -> DropReason | None:
+        relayed = allocation.relayed_for(peer)
+        if relayed is None:
+            return DropReason.NO_PERMISSION
+        self._outbox.put(Datagram(relayed, peer, payload, dont_fragment))
+        return None
+
+    def _relay_to_client(self, allocation: ServerAllocation, datagram: Datagram, now: Instant) -> DropReason | None:
+        peer, payload = datagram.remote, datagram.payload
+        if not allocation.permissions.is_permitted(peer.host, now):
+            return DropReason.NO_PERMISSION
+        if len(payload) > _MAX_RELAYED:
+            return DropReason.LIMIT
+        channel = allocation.channels.channel_to(peer, now)
+        if channel is not None:
+            message = encode_channel_data(channel, payload)
+        else:
+            message = self._encode_data(peer, Data(payload))
+        self._outbox.put(
+            Datagram(allocation.exchange.five_tuple.server, allocation.exchange.five_tuple.client, message)
+        )
+        return None
+
+    def _on_unreachable(self, arrival: Unreachable, now: Instant) -> None:
+        """Tells the client of an ICMP error about what was relayed for it (RFC 8656 §11.5)."""
+        allocation = self._table.by_relayed(arrival.local)
+        if allocation is None or not allocation.permissions.is_permitted(arrival.remote.host, now):
+            return
+        is_ipv6 = arrival.remote.is_ipv6
+        if arrival.icmp_type not in (_ICMP_IPV6 if is_ipv6 else _ICMP_IPV4):
+            return
+        has_mtu = (
+            arrival.icmp_type == _PACKET_TOO_BIG
+            if is_ipv6
+            else (arrival.icmp_type, arrival.icmp_code) == _FRAGMENTATION_NEEDED
+        )
+        icmp = Icmp(arrival.icmp_type, arrival.icmp_code & 0xFF, max(0, arrival.mtu) & 0xFFFFFFFF if has_mtu else 0)
+        message = self._encode_data(arrival.remote, icmp)
+        self._outbox.put(
+            Datagram(allocation.exchange.five_tuple.server, allocation.exchange.five_tuple.client, message)
+        )
+
+    def _encode_data(self, peer: Address, content: Attribute) -> bytes:
+        transaction_id = TransactionId(self._random_bytes(12))
+        return encode_message(Method.DATA, MessageClass.INDICATION, transaction_id, (XorPeerAddress(peer), content))
+
+    def _advance(self, now: Instant) -> Instant:
+        if self._now < now <= _LATEST:
+            self._now = now
+        return self._now
