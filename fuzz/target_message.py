@@ -29,7 +29,7 @@ def one_input(data: bytes) -> None:
         check_refusal(error, len(data))
         return
     assert message.data == data
-    assert looks_like_stun(data) is not message.is_rfc3489
+    assert looks_like_stun(data) is (message.method <= 0xFF and not message.is_rfc3489)
     for attribute in message.attributes:
         assert message.get(type(attribute)) in message.get_all(type(attribute))
         assert isinstance(repr(attribute), str)

@@ -76,9 +76,10 @@ class Method(IntEnum):
 
 A = TypeVar("A", bound=Attribute)
 
-# RFC 8489 §18.2: methods are 0x000 to 0x0FF, which is what keeps the first byte in 0 to 3 (RFC 7983 §3).
-_MAX_METHOD: Final = 0xFF
-_MAX_TYPE: Final = 0x3FF
+# RFC 8489 §5: twelve bits of method, two of class, and two zeros before them. The methods assigned and to be
+# assigned end at 0x0FF (§18.2), which keeps the first byte in 0 to 3 where protocols share a port.
+_MAX_METHOD: Final = 0xFFF
+_MAX_TYPE: Final = 0x3FFF
 _SHA1_TYPE: Final = MessageIntegrity.TYPE
 _SHA256_TYPE: Final = MessageIntegritySha256.TYPE
 _FINGERPRINT_TYPE: Final = Fingerprint.TYPE
@@ -185,7 +186,7 @@ class Message:
         try:
             name = Method(self.method).name
         except ValueError:
-            name = f"0x{self.method:02X}"
+            name = f"0x{self.method:03X}"
         return f"Message({name} {self.message_class.name} {self.transaction_id.hex()}, {list(self.attributes)})"
 
 
@@ -204,7 +205,10 @@ class Verified:
 
 
 def looks_like_stun(data: bytes) -> bool:
-    """Says whether these bytes have the shape of a STUN message with the magic cookie; cheap."""
+    """Says whether these bytes have the shape of a STUN message with the magic cookie; cheap.
+
+    The first byte must be 0 to 3, as where protocols share a port (RFC 7983 §7); `decode_message` takes more.
+    """
     size = len(data)
     return (
         size >= HEADER_LENGTH
@@ -236,7 +240,7 @@ def decode_message(data: bytes) -> Message:
     unknown: list[UnknownAttribute] = []
     offset = _decode_attributes(data, transaction_id, decoders, attributes, unknown)
     sha1, sha256, has_fingerprint = _NO_TRAILERS if offset == size else _decode_end(data, offset, attributes)
-    method = kind & 0xF | kind >> 1 & 0x70 | kind >> 2 & 0x80
+    method = kind & 0xF | kind >> 1 & 0x70 | kind >> 2 & 0xF80
     message_class = _CLASSES[kind >> 7 & 2 | kind >> 4 & 1]
     found, kept = tuple(attributes), tuple(unknown)
     return Message(method, message_class, transaction_id, found, kept, data, sha1, sha256, has_fingerprint)
@@ -329,7 +333,7 @@ def _message_type(method: int, message_class: MessageClass) -> int:
         return method | _CLASS_BITS[message_class]
     if not 0 <= method <= _MAX_METHOD:
         raise InvalidArgument(f"method {method} is not in 0 to {_MAX_METHOD}")
-    return method & 0xF | (method & 0x70) << 1 | (method & 0x80) << 2 | _CLASS_BITS[message_class]
+    return method & 0xF | (method & 0x70) << 1 | (method & 0xF80) << 2 | _CLASS_BITS[message_class]
 
 
 def _cookie_and_id(transaction_id: bytes) -> bytes:
@@ -435,8 +439,8 @@ def _wrong_fingerprint(offset: int) -> DecodeError:
 def _not_a_message(data: bytes) -> DecodeError:
     """Returns what is wrong with a header or its length."""
     size = len(data)
-    if size and data[0] > 3:
-        return DecodeError(DecodeReason.NOT_STUN, f"first byte 0x{data[0]:02X}, expected 0 to 3")
+    if size and data[0] > _MAX_TYPE >> 8:
+        return DecodeError(DecodeReason.NOT_STUN, f"first byte 0x{data[0]:02X}, expected 0x3F or less")
     if size < HEADER_LENGTH:
         return DecodeError(
             DecodeReason.TRUNCATED, f"{size} bytes, expected a header of {HEADER_LENGTH} or more", offset=size
