@@ -311,7 +311,7 @@ class TestRouting:
         play.run_to(540.0)
         play.refuse(play.request(), 437)
         assert [event.code for event in play.told(AllocationLost)] == [437]
-        assert play.allocation.relayed == ()
+        assert not play.allocation.relayed
 
     def test_of_a_permission(self) -> None:
         play = allocated()

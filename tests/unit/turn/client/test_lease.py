@@ -348,7 +348,7 @@ class TestRefresh:
         play.events.clear()
         play.refuse(refresh[0], 437)
         assert play.events == [AllocationLost(AllocationFailure.MISMATCH, 437, "code 437")]
-        assert play.allocation.relayed == ()
+        assert not play.allocation.relayed
         assert not play.allocation.is_permitted(PEER.host)
         assert is_over(play)
 
