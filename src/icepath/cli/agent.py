@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 
 from icepath.cli.servers import chosen_servers
-from icepath.cli.stdin import lines
+from icepath.cli.streams import discard_stdout, lines
 from icepath.compat.json_lines import LineAgent, LineOptions
 from icepath.errors import IcepathError
 from icepath.ice.config import Role
@@ -29,8 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         asyncio.run(_run(options))
     except BrokenPipeError:
-        # Whoever started us is gone; nobody is left to tell, and Python's own flush at exit must not try.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()  # whoever started us is gone
     except KeyboardInterrupt:
         return 130
     return 0

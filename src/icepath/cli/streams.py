@@ -1,4 +1,5 @@
-"""Standard input as an asynchronous iterator of lines, whatever it is: a pipe, a terminal, a file, or closed.
+"""Standard input as an asynchronous iterator of lines, whatever it is: a pipe, a terminal, a file, or closed;
+and standard output whose reader has gone away.
 
 A thread reads with `os.read`: a terminal shared with standard output must not be made non-blocking, and files
 and /dev/null cannot be polled. The thread is a daemon; one that waits for input for ever does not hold the
@@ -74,3 +75,10 @@ def _read(descriptor: int) -> bytes:
     except OSError:
         # A terminal that went away, or a directory as standard input: nothing will come.
         return b""
+
+
+def discard_stdout() -> None:
+    """Sends standard output nowhere: its reader is gone, and Python's own flush at exit must not fail over it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
