@@ -10,7 +10,7 @@ import pytest
 
 from aio.echo_machine import LOOPS, LoopFactory, run
 from icepath.aio import sockets, udp
-from icepath.aio.sockets import candidate_ports, open_socket
+from icepath.aio.sockets import candidate_ports, join_datagrams, open_socket
 from icepath.aio.udp import UdpOptions, UdpSocket, is_control
 from icepath.errors import InvalidArgument
 from icepath.machine import Datagram, Deliver, FlowKey, SetFlow, Unreachable
@@ -23,6 +23,7 @@ DATA = b"\x80data"
 WAYS = [
     pytest.param(LOOPS[0], UdpOptions(), id="asyncio"),
     pytest.param(LOOPS[1], UdpOptions(), id="uvloop"),
+    pytest.param(LOOPS[0], UdpOptions(join=False), id="asyncio, not joined"),
     pytest.param(LOOPS[0], UdpOptions(reader="task"), id="task"),
 ]
 
@@ -143,6 +144,25 @@ def test_one_wakeup_drains_many_but_not_without_bound() -> None:
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("loop_factory", LOOPS)
+def test_a_burst_that_the_kernel_joined_is_cut_again(loop_factory: LoopFactory, host: str) -> None:
+    async def main() -> None:
+        got: list[bytes] = []
+        a, _ = await opened(host)
+        b, heard = await opened(host)
+        b.flows.set(SetFlow(FlowKey(b.address, a.address), Deliver(1, 1), float("inf")), got.append)
+        a._sock.setsockopt(socket.IPPROTO_UDP, 103, 20)  # UDP_SEGMENT
+        data = [bytes([0x80 + index]) * 20 for index in range(8)] + [b"\x99last"]
+        a._sock.sendto(b"".join([*data[:4], STUN, *data[4:]]), b.address)
+        await heard.until("datagrams", 1)
+        assert got == data
+        assert [datagram.payload for datagram in heard.datagrams] == [STUN]
+        await closed(a, b)
+
+    run(main(), loop_factory)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("loop_factory", LOOPS)
 def test_a_refused_datagram_is_reported_and_reading_goes_on(loop_factory: LoopFactory, host: str) -> None:
     async def main() -> None:
         a, heard = await opened(host)
@@ -161,6 +181,24 @@ def test_a_refused_datagram_is_reported_and_reading_goes_on(loop_factory: LoopFa
         await closed(a)
 
     run(main(), loop_factory)
+
+
+def test_a_wakeup_with_nothing_to_read_looks_for_errors() -> None:
+    async def main() -> None:
+        a, heard = await opened()
+        gone = open_socket(Address("127.0.0.1", 0))
+        nobody = Address("127.0.0.1", gone.getsockname()[1])
+        gone.close()
+        a._sock.sendto(STUN, nobody)
+        with pytest.raises(ConnectionRefusedError):  # takes the error, and leaves its record in the queue
+            a._sock.recv(1)
+        a._on_readable()
+        assert [error.remote for error in heard.errors] == [nobody]
+        a._on_readable()
+        assert len(heard.errors) == 1
+        await closed(a)
+
+    run(main())
 
 
 def test_an_error_met_while_sending_does_not_lose_the_datagram_that_met_it() -> None:
@@ -448,6 +486,15 @@ def test_a_port_in_use_or_a_range_taken_is_an_os_error() -> None:
             with pytest.raises(OSError, match="in use") as caught:
                 open_socket(Address("127.0.0.1", wanted), ports=ports)
             assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_a_kernel_that_cannot_join_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_socket(Address("127.0.0.1", 0)) as sock:
+        assert join_datagrams(sock)
+        monkeypatch.setattr(sockets, "UDP_GRO", 9999)
+        assert not join_datagrams(sock)
+        monkeypatch.setattr("sys.platform", "darwin")
+        assert not join_datagrams(sock)
 
 
 def test_an_address_that_is_not_ours_is_an_os_error() -> None:

@@ -31,7 +31,8 @@ from icepath.net import Instant
 # RFC 7983 §7: a first byte of 0-3 is STUN and always the machine's.
 LAST_STUN_BYTE: Final = 3
 
-Source: TypeAlias = tuple[str, int]
+# (host, port) as the system gives it; only IPv6 sources that were not cut to two have more.
+Source: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 
 class Sink(Protocol):

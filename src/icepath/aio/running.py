@@ -134,6 +134,10 @@ class Running(Generic[EventT]):
         """Dispatches what the machine has to say and re-arms its deadline."""
         self._settle(time.monotonic())
 
+    def settle_at(self, now: Instant) -> None:
+        """Is `settle` for a caller that has just read the clock."""
+        self._settle(now)
+
     def close(self) -> None:
         """Begins the end: `wait_closed` returns when the machine has ended and its sockets are closed."""
         if not self.is_closed:

@@ -27,6 +27,8 @@ IP_MTU_DISCOVER: Final = 10
 IPV6_MTU_DISCOVER: Final = 23
 PMTUDISC_DONT: Final = 0
 PMTUDISC_DO: Final = 2
+# linux/udp.h.
+UDP_GRO: Final = 104
 
 
 def open_socket(
@@ -80,6 +82,17 @@ def set_dont_fragment(sock: socket.socket, dont_fragment: bool) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, mode)
     else:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, mode)
+
+
+def join_datagrams(sock: socket.socket) -> bool:
+    """Asks the kernel to join bursts of equal datagrams into one read; False where it cannot."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
 
 
 def _bound(local: Address, scope_id: int) -> socket.socket:

@@ -5,7 +5,8 @@ when the kernel's buffer is full. What arrives goes to a `DatagramSink`, the mac
 here knows a machine's commands or events. Opening a socket is sockets.py's.
 
 asyncio's own datagram transport reads one datagram per wake-up into 256 KiB: draining is several times
-cheaper (benchmarks/receive.py). Loops without `add_reader` are served by one task per socket.
+cheaper, and joined bursts (UDP_GRO) once more (benchmarks/receive.py). Loops without `add_reader` are served
+by one task per socket.
 
 Addresses from the system become canonical here, once. Sockets are never wildcard, never dual-stack.
 """
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -24,13 +26,15 @@ from typing import Final, Literal, Protocol, final
 from icepath.aio import errorqueue
 from icepath.aio.errorqueue import OsAddress
 from icepath.aio.flows import LAST_STUN_BYTE, FlowTable
-from icepath.aio.sockets import RECEIVE_BUFFER, set_dont_fragment
+from icepath.aio.sockets import RECEIVE_BUFFER, join_datagrams, set_dont_fragment
 from icepath.errors import InvalidArgument
 from icepath.machine import Datagram, Unreachable
 from icepath.net import Address, Instant, Seconds, canonical_host
 
 # The largest UDP payload is 65,507 bytes; reading with room for all of it costs no more than with 2,048.
 RECEIVE_SIZE: Final = 65_535
+# Room for one control message with a 4-byte size.
+CONTROL_SIZE: Final = 64
 # How long queued datagrams may delay the end of a socket.
 LINGER: Final[Seconds] = 0.5
 # Sources seen, kept in canonical form; the table starts afresh when it is full.
@@ -52,6 +56,8 @@ class UdpOptions:
     """Bytes asked of the kernel, which may give less."""
     drain: int = 64
     """Datagrams read in one wake-up, before other work has its turn."""
+    join: bool = True
+    """Lets the kernel join bursts of equal datagrams, where it can (Linux, UDP_GRO)."""
     queue: int = 512
     """Datagrams kept while the kernel's send buffer is full."""
 
@@ -108,6 +114,9 @@ class UdpSocket:
         self._has_writer = False
         self.is_closed = False
         self._by_task = options.reader == "task" or not self._add_reader()
+        self._receive = self._receive_one
+        if not self._by_task and options.join and join_datagrams(sock):
+            self._receive = self._receive_joined
         if self._by_task:
             self._reading = self._loop.create_task(self._read_forever(), name=f"icepath udp {self.address}")
 
@@ -212,26 +221,47 @@ class UdpSocket:
         return True
 
     def _on_readable(self) -> None:
+        """Drains the socket, up to a bound, in one wake-up."""
         now = time.monotonic()
-        receive = self._sock.recvfrom
-        flows = self.flows
-        ipv6 = self._is_ipv6
-        for _ in range(self._options.drain):
+        receive = self._receive
+        given = read = 0
+        while read < self._options.drain:
             try:
-                payload, source = receive(RECEIVE_SIZE)
+                payload, source, size = receive()
             except BlockingIOError:
-                self._report_errors()
+                if not read:
+                    # Nothing to read, yet woken: an ICMP error waits.
+                    self._report_errors()
                 break
             except OSError:
                 # The pending ICMP error of an earlier datagram (Linux, with RECVERR), or a closed socket.
                 if self.is_closed:
                     break
+                read += 1
                 self._report_errors()
                 continue
-            if payload and payload[0] > LAST_STUN_BYTE and flows.take(source[:2] if ipv6 else source, payload, now):
-                continue
-            self._sink.on_datagram(Datagram(self.address, self._canonical(source), payload), now)
-        self._sink.on_drained(now)
+            for start in range(0, len(payload), size) if size else (0,):
+                read += 1
+                given += self._take(payload[start : start + size] if size else payload, source, now)
+        if given:
+            self._sink.on_drained(now)
+
+    def _receive_one(self) -> tuple[bytes, OsAddress, int]:
+        payload, source = self._sock.recvfrom(RECEIVE_SIZE)
+        return payload, source, 0
+
+    def _receive_joined(self) -> tuple[bytes, OsAddress, int]:
+        """Receives what the kernel has joined: datagrams of one source and of this size, the last may be shorter."""
+        payload, control, _, source = self._sock.recvmsg(RECEIVE_SIZE, CONTROL_SIZE)
+        return payload, source, int.from_bytes(control[0][2], sys.byteorder) if control else 0
+
+    def _take(self, payload: bytes, source: OsAddress, now: Instant) -> bool:
+        """Gives a datagram to its flow or else to the sink; True for the sink."""
+        key = source[:2] if self._is_ipv6 else source
+        if payload and payload[0] > LAST_STUN_BYTE and self.flows.take(key, payload, now):
+            return False
+        self._sink.on_datagram(Datagram(self.address, self._canonical(source), payload), now)
+        return True
 
     async def _read_forever(self) -> None:
         while True:
@@ -243,11 +273,8 @@ class UdpSocket:
                 await asyncio.sleep(0)
                 continue
             now = time.monotonic()
-            key = source[:2] if self._is_ipv6 else source
-            if payload and payload[0] > LAST_STUN_BYTE and self.flows.take(key, payload, now):
-                continue
-            self._sink.on_datagram(Datagram(self.address, self._canonical(source), payload), now)
-            self._sink.on_drained(now)
+            if self._take(payload, source, now):
+                self._sink.on_drained(now)
 
     def _canonical(self, source: OsAddress) -> Address:
         address = self._sources.get(source)

@@ -1,0 +1,69 @@
+"""Settings for experts: one frozen value, checked once, with a default for everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from icepath.aio.interfaces import InterfaceFilter
+from icepath.aio.udp import UdpOptions
+from icepath.errors import InvalidArgument
+from icepath.ice.config import (
+    DEFAULT_CONSENT_INTERVAL,
+    DEFAULT_PATIENCE,
+    RtoPolicy,
+    rto_floor,
+)
+from icepath.ice.nomination import NominationPolicy, nominate_first_good
+from icepath.ice.pacer import MIN_PACING
+from icepath.net import MAX_PORT, Seconds
+
+RECEIVE_QUEUE: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Is how a connection works, where the defaults are not what is wanted.
+
+    Raises: InvalidArgument.
+    """
+
+    patience: Seconds = DEFAULT_PATIENCE
+    """How long to look for a path before giving up (RFC 8863)."""
+    ports: range | None = None
+    """Local UDP ports that may be used; the system chooses by default."""
+    interfaces: InterfaceFilter | None = None
+    """Says whether (interface name, IP address) may be used; by default all but those of containers."""
+    loopback: bool = False
+    """Also uses 127.0.0.1 and ::1, for tests on one computer (RFC 8445 forbids it elsewhere)."""
+    receive_queue: int = RECEIVE_QUEUE
+    """Datagrams kept for `receive`, per component; the newest are dropped when it is full."""
+    pacing: Seconds = MIN_PACING
+    """The interval between checks that is proposed to the other side (RFC 8445 §14.2)."""
+    consent_interval: Seconds = DEFAULT_CONSENT_INTERVAL
+    max_pairs: int = 100
+    close_timeout: Seconds = 1.0
+    """How long `close` may take to release relays."""
+    nomination: NominationPolicy = field(default=nominate_first_good)
+    rto: RtoPolicy = field(default=rto_floor)
+    flows: bool = True
+    """False gives every datagram to the agent: slower, and the same result."""
+    udp: UdpOptions = field(default_factory=UdpOptions)
+
+    def __post_init__(self) -> None:
+        if self.ports is not None and not _is_port_range(self.ports):
+            raise InvalidArgument(f"ports is {self.ports!r}, allowed are ranges of step 1 within 1 to {MAX_PORT}")
+        if self.receive_queue < 1:
+            raise InvalidArgument(f"receive_queue is {self.receive_queue}, at least 1 is needed")
+
+    @property
+    def port_range(self) -> tuple[int, int] | None:
+        """Returns the first and last port, or None."""
+        return None if self.ports is None else (self.ports[0], self.ports[-1])
+
+
+DEFAULT_CONFIG: Final = Config()
+
+
+def _is_port_range(ports: range) -> bool:
+    return ports.step == 1 and len(ports) > 0 and ports[0] > 0 and ports[-1] <= MAX_PORT

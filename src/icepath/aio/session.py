@@ -1,0 +1,228 @@
+"""One agent at work for a `Connection`: its sockets, its credentials, and whose turn it is to restart.
+
+Here lives what both `Connection` and `negotiate` need besides the agent itself: opening a socket per
+address and component, choosing the role when the user did not (RFC 8445 §6.1.1), and telling a new session
+of the other side (RFC 8445 §9) from a repetition of an old one. Nothing here waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, final, runtime_checkable
+
+from icepath.aio.config import Config
+from icepath.aio.driver import Driver
+from icepath.aio.interfaces import HostAddress, usable_addresses
+from icepath.aio.pacing import reserve_slot
+from icepath.aio.running import Deliverer, Running
+from icepath.aio.servers import challenges
+from icepath.entropy import IceCredentials, ice_credentials
+from icepath.errors import InvalidState
+from icepath.ice.agent import Agent
+from icepath.ice.config import AgentConfig, Role, Server
+from icepath.ice.events import AgentEvent, AgentSnapshot
+from icepath.machine import LocalAddress
+from icepath.net import Instant
+from icepath.wire.candidate_line import Candidate
+from icepath.wire.fragment import Description
+
+logger: Final = logging.getLogger("icepath")
+
+# Ufrags of earlier sessions of the other side, whose late repetitions must not look like a restart.
+REMEMBERED_UFRAGS: Final = 64
+
+
+@runtime_checkable
+class RoleSetter(Protocol):
+    """Is an agent whose role may still be chosen; with another, a role conflict is repaired by its 487."""
+
+    def set_role(self, role: Role, *, now: Instant) -> None:
+        """Takes the role, before checks begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Is what a connection was constructed with."""
+
+    servers: tuple[Server, ...]
+    role: Role | None
+    components: int
+    relay_only: bool
+    config: Config
+
+
+@final
+class Session:
+    """Is a connection's agent, from before its start to its end."""
+
+    def __init__(self, settings: Settings, on_event: Callable[[AgentEvent], None], deliver: Deliverer) -> None:
+        self.settings: Final = settings
+        self.servers = settings.servers
+        self.chosen_role = settings.role
+        """The role, once it is known: given, chosen, or repaired."""
+        self.remote_ufrag: str | None = None
+        self.agent: Agent | None = None
+        self.running: Running[AgentEvent] | None = None
+        self._on_event = on_event
+        self._deliver = deliver
+        self._credentials = ice_credentials(secrets.token_bytes)
+        self._is_paired = False
+        self._old_ufrags: deque[str] = deque(maxlen=REMEMBERED_UFRAGS)
+
+    # -- start and end -----------------------------------------------------------------------------------------
+
+    def start(self) -> tuple[Agent, Running[AgentEvent]]:
+        """Begins to gather, at the first call.
+
+        Raises: OSError when no address can be bound.
+        """
+        if self.agent is not None and self.running is not None:
+            return self.agent, self.running
+        config = self.settings.config
+        agent = Agent(
+            AgentConfig(
+                credentials=self._credentials,
+                role=self.chosen_role or Role.CONTROLLING,
+                components=(self.settings.components,),
+                servers=self.servers,
+                relay_only=self.settings.relay_only,
+                pacing=config.pacing,
+                patience=config.patience,
+                consent_interval=config.consent_interval,
+                max_pairs=config.max_pairs,
+                challenges=challenges.of(self.servers),
+                close_timeout=config.close_timeout,
+                nomination=config.nomination,
+                rto=config.rto,
+            ),
+            random_bytes=secrets.token_bytes,
+            reserve_slot=reserve_slot,
+            now=Driver.now(),
+        )
+        deliver = self._deliver if config.flows else None
+        running: Running[AgentEvent] = Driver.current().run(agent, self._on_event, deliver=deliver, options=config.udp)
+        self.agent, self.running = agent, running
+        try:
+            self._open_sockets(agent, running)
+        except BaseException:
+            running.abort()
+            self.agent = self.running = None
+            raise
+        running.settle()
+        return agent, running
+
+    def started(self) -> tuple[Agent, Running[AgentEvent]]:
+        """Returns the agent that runs.
+
+        Raises: InvalidState when it has not been started.
+        """
+        if self.agent is None or self.running is None:
+            raise InvalidState("not started: use `async with`, or await gather, connect or negotiate first")
+        return self.agent, self.running
+
+    def snapshot(self) -> AgentSnapshot | None:
+        """Returns everything the agent knows, or None before the start."""
+        return None if self.agent is None else self.agent.snapshot()
+
+    # -- descriptions ---------------------------------------------------------------------------------------------
+
+    def local_description(self) -> Description:
+        """Returns what the other side needs to know, as it stands."""
+        if self.agent is None:
+            return Description(self._credentials.ufrag, self._credentials.password)
+        return self.agent.snapshot().local[0]
+
+    def hand_out(self) -> Description:
+        """Returns the local description; whoever does so before having the other's is controlling."""
+        if self.chosen_role is None:
+            # RFC 8445 §6.1.1: "the initiating agent ... takes the controlling role".
+            self.choose_role(Role.CONTROLLING)
+        return self.local_description()
+
+    def choose_role(self, role: Role) -> None:
+        """Takes a role that the user left open."""
+        self.chosen_role = role
+        if self.running is not None:
+            _set_role(self.agent, role)
+            self.running.settle()
+
+    def take_description(self, description: Description) -> bool:
+        """Gives the agent what the other side sent; False when it is an echo, or of an earlier session.
+
+        When the other side has restarted, so does this one (RFC 8445 §9).
+        """
+        agent, running = self.start()
+        if description.ufrag == self._credentials.ufrag or description.ufrag in self._old_ufrags:
+            return False
+        if description.ufrag != self.remote_ufrag:
+            if self._is_paired:
+                self.restart()
+            if self.remote_ufrag is not None:
+                self._old_ufrags.append(self.remote_ufrag)
+            self.remote_ufrag = description.ufrag
+            self._is_paired = True
+        agent.set_remote_description(description, now=Driver.now())
+        running.settle()
+        return True
+
+    def add_candidate(self, candidate: Candidate) -> None:
+        """Gives the agent one candidate of the other side."""
+        agent, running = self.start()
+        agent.add_remote_candidate(candidate, now=Driver.now())
+        running.settle()
+
+    def end_of_candidates(self) -> None:
+        """Tells the agent that the other side has no more candidates."""
+        agent, running = self.start()
+        agent.end_of_remote_candidates(now=Driver.now())
+        running.settle()
+
+    def restart(self) -> None:
+        """Begins a new session with new credentials."""
+        agent, running = self.started()
+        credentials: IceCredentials = ice_credentials(secrets.token_bytes)
+        agent.restart(credentials, now=Driver.now())
+        self._credentials = credentials
+        self._is_paired = False
+        running.settle()
+
+    def set_servers(self, servers: tuple[Server, ...]) -> None:
+        """Replaces the servers."""
+        self.servers = servers
+        if self.agent is not None and self.running is not None:
+            self.agent.set_servers(servers, now=Driver.now())
+            self.running.settle()
+
+    # -- sockets -----------------------------------------------------------------------------------------------------
+
+    def _open_sockets(self, agent: Agent, running: Running[AgentEvent]) -> None:
+        config = self.settings.config
+        failure: OSError | None = None
+        opened = 0
+        for found in usable_addresses(config.interfaces, loopback=config.loopback):
+            try:
+                self._open(agent, running, found)
+            except OSError as error:
+                # One address may have gone, or be tentative, while others are well.
+                logger.debug("%s on %s: %s", found.host, found.interface, error)
+                failure = error
+            else:
+                opened += 1
+        if failure is not None and not opened:
+            raise failure
+        agent.end_of_local_addresses(now=Driver.now())
+
+    def _open(self, agent: Agent, running: Running[AgentEvent], found: HostAddress) -> None:
+        for component in range(1, self.settings.components + 1):
+            bound = running.open_udp(found.host, ports=self.settings.config.port_range, scope_id=found.scope_id)
+            local = LocalAddress(bound, found.interface, cost=found.cost)
+            agent.add_local_address(local, component=component, now=Driver.now())
+
+
+def _set_role(agent: object, role: Role) -> None:
+    if isinstance(agent, RoleSetter):
+        agent.set_role(role, now=Driver.now())
