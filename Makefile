@@ -37,7 +37,7 @@ check: $(STAMP)
 	@$(PYTHON) -m ruff check --quiet .
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pyright
-	@$(PYTEST) tests --ignore=tests/aio --ignore=tests/property --ignore=tests/interop --ignore=tests/examples
+	@$(PYTEST) tests --ignore=tests/aio --ignore=tests/property --ignore=tests/interop
 
 format: $(STAMP)
 	@$(PYTHON) -m ruff format .
