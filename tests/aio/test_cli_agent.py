@@ -62,16 +62,20 @@ async def carry(
             tell(source, {"type": "start"})
         elif kind in ("local", "candidate", "end"):
             tell(target, message | {"type": "remote" if kind == "local" else kind})
-        elif kind == "data":
+        if wanted <= set(kinds):
             end.set()
     return kinds
 
 
 async def test_two_processes_connect() -> None:
     async with agent("--role", "controlling", "--messages", "2") as left, agent("--role", "controlled") as right:
-        end = asyncio.Event()
-        carriers = [asyncio.create_task(carry(left, right, end)), asyncio.create_task(carry(right, left, end))]
-        await end.wait()
+        ends = asyncio.Event(), asyncio.Event()
+        carriers = [
+            asyncio.create_task(carry(left, right, {"pair", "data"}, ends[0])),
+            asyncio.create_task(carry(right, left, {"pair", "first_data"}, ends[1])),
+        ]
+        for end in ends:
+            await end.wait()
         tell(left, {"type": "quit"})
         assert right.stdin is not None
         right.stdin.close()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+MISSING = "icepath: the command line for people needs its extra: pip install 'icepath[tool]'   ({name} is missing)"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit status.
@@ -19,4 +21,23 @@ def main(arguments: list[str] | None = None) -> int:
         from icepath.cli import agent
 
         return agent.main(arguments[1:])
-    return 2
+    if arguments[:1] == ["--version"]:
+        return _print_version()
+    try:
+        from icepath.cli import app
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        print(MISSING.format(name=error.name), file=sys.stderr)
+        return 3
+    return app.run(arguments)
+
+
+def _print_version() -> int:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"icepath {version('icepath')}")
+    except PackageNotFoundError:
+        print("icepath (not installed: run from its source)")
+    return 0

@@ -1,0 +1,1 @@
+"""Looks at a network and says what it is like."""
