@@ -51,9 +51,9 @@ async def read(process: asyncio.subprocess.Process) -> dict[str, object] | None:
 
 
 async def carry(
-    source: asyncio.subprocess.Process, target: asyncio.subprocess.Process, end: asyncio.Event
+    source: asyncio.subprocess.Process, target: asyncio.subprocess.Process, wanted: set[str], end: asyncio.Event
 ) -> list[str]:
-    """Hands one's signalling to the other; returns the kinds of lines it said."""
+    """Hands one's signalling to the other; tells when all wanted lines came; returns the kinds of all lines."""
     kinds: list[str] = []
     while (message := await read(source)) is not None:
         kind = str(message["type"])
