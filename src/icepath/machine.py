@@ -410,6 +410,7 @@ class Machine(Protocol[EventT_co]):
 
 CHANNEL_DATA_HEADER: Final = 4
 # RFC 7983 §7: first bytes 0-3 are STUN, 64-79 TURN channels.
+LAST_STUN_BYTE: Final = 3
 FIRST_CHANNEL_BYTE: Final = 0x40
 LAST_CHANNEL_BYTE: Final = 0x4F
 
@@ -429,6 +430,8 @@ def apply_flow(action: FlowAction, payload: bytes) -> bytes | None:
         if end > len(payload):
             return None
         payload = payload[CHANNEL_DATA_HEADER:end]
+        if not payload or payload[0] <= LAST_STUN_BYTE:
+            return None  # a check or an answer of the far side, through the relay
     if isinstance(action, Relay) and action.wrap is not None:
         return action.wrap.to_bytes(2, "big") + len(payload).to_bytes(2, "big") + payload
     return payload

@@ -30,10 +30,13 @@ class Outbox(Generic[EventT]):
         """Appends one output."""
         self._items.append(item)
 
-    def drop(self, reason: DropReason, *, remote: Address | None = None, now: Instant) -> None:
-        """Counts one dropped input and emits `DatagramDropped` at most once per reason and second."""
-        last, count = self._drops.get(reason, (None, 0))
-        count += 1
+    def drop(self, reason: DropReason, *, remote: Address | None = None, count: int = 1, now: Instant) -> None:
+        """Counts dropped input and emits `DatagramDropped` at most once per reason and second.
+
+        `count` is above one for what a child machine reports; its parent passes that on in its own name.
+        """
+        last, earlier = self._drops.get(reason, (None, 0))
+        count += earlier
         if last is not None and now < last + DROP_REPORT_INTERVAL:
             self._drops[reason] = (last, count)
             return

@@ -77,8 +77,6 @@ class Subject(Generic[MachineT]):
     remotes: tuple[Address, ...] = (Address("11.0.0.1", 3478), Address("11.0.0.2", 5001), Address("2b00::2", 5002))
     peers: tuple[Peer, ...] = ()
     """Who answers; they reach each other, too."""
-    clock_goes_back: bool = True
-    """False leaves that part of law 2 out: a debt, to be named where it is set."""
     close_timeout: Seconds = 1.0
     max_outputs: int = 100
     """The most outputs of one call; more is a burst that an arrival should not cause."""
@@ -205,7 +203,8 @@ def _forward(steps: Sequence[Step]) -> list[Step]:
     for step in steps:
         if not (isinstance(step, Call) and step.rejected):
             latest = max(latest, step.now)
-        forward.append(replace(step, now=latest))
+        # A call that was rejected stays at its own time: the time may be why.
+        forward.append(replace(step, now=max(latest, step.now)))
     return forward
 
 

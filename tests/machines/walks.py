@@ -294,7 +294,7 @@ class Walk(Generic[MachineT]):
                 self._do(Timeout(self._now))
         elif kind < 0.78:
             self._now += rng.choice((2.0, 60.0, 700.0, 100_000.0))
-        elif kind < 0.82 and self._subject.clock_goes_back:
+        elif kind < 0.82:
             self._now -= rng.choice((0.001, 1.0, 500.0))
         # else no time passes
 

@@ -85,6 +85,8 @@ class Agent:
         self._is_dirty = False
         self._datagrams_received = self._octets_received = 0
         self._datagrams_sent = self._octets_sent = 0
+        # Time never goes back (law 2): what an earlier call said holds.
+        self._now = now
         self._gatherer.set_servers(config.servers, now=now)
 
     # -- verbs ------------------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ class Agent:
 
         Raises: InvalidArgument when it is not UDP, known already, or for a stream or component there is not.
         """
-        self._check_open()
+        now = self._begin_verb(now)
         if local.transport is not Transport.UDP:
             raise InvalidArgument(f"{local.transport} sockets are not supported yet, only UDP")
         if local.address in self._core.sockets:
@@ -111,25 +113,26 @@ class Agent:
 
     def remove_local_address(self, address: Address, *, now: Instant) -> None:
         """Gives up a host socket, its candidates, pairs and relays; an unknown address changes nothing."""
-        socket = self._core.sockets.pop(address, None)
-        if socket is None or socket.relay is not None:
-            return
-        for relay in list(self._core.relays.values()):
-            if relay.host is socket:
-                remove_relay(self._core, self._conclusion, relay, now=now)
-        remove_base(self._core, self._conclusion, socket, now=now)
-        self._touch()
+        now = self._begin_verb(now)
+        socket = self._core.sockets.get(address)
+        if socket is not None and socket.relay is None:
+            del self._core.sockets[address]
+            for relay in list(self._core.relays.values()):
+                if relay.host is socket:
+                    remove_relay(self._core, self._conclusion, relay, now=now)
+            remove_base(self._core, self._conclusion, socket, now=now)
+            self._touch()
         self._finish(now)
 
     def end_of_local_addresses(self, *, now: Instant) -> None:
         """Tells that no further local address is expected now; gathering completes when the servers have answered."""
-        self._check_open()
+        now = self._begin_verb(now)
         self._gatherer.end_of_local_addresses()
         self._finish(now)
 
     def set_servers(self, servers: Sequence[Server], *, now: Instant) -> None:
         """Replaces the servers: new ones are asked, known ones get fresh credentials without losing the path."""
-        self._check_open()
+        now = self._begin_verb(now)
         self._gatherer.set_servers(tuple(servers), now=now)
         self._finish(now)
 
@@ -138,7 +141,7 @@ class Agent:
 
         Raises: InvalidState when other credentials are known already: call `restart` first (RFC 8445 §9).
         """
-        self._check_open()
+        now = self._begin_verb(now)
         learnt = self._remote.set_description(self._stream(stream), description, now=now)
         for known in learnt:
             self._on_learnt(known, now=now)
@@ -147,14 +150,14 @@ class Agent:
 
     def add_remote_candidate(self, candidate: Candidate, *, stream: int = 1, now: Instant) -> None:
         """Takes one more candidate of the other side; one that cannot be used is counted and dropped."""
-        self._check_open()
+        now = self._begin_verb(now)
         self._remote.add_candidate(self._stream(stream), candidate, now=now)
         self._touch()
         self._finish(now)
 
     def end_of_remote_candidates(self, *, stream: int = 1, now: Instant) -> None:
         """Notes that the other side has no further candidate; later ones are ignored (RFC 8838 §14)."""
-        self._check_open()
+        now = self._begin_verb(now)
         self._stream(stream).current.remote_ended = True
         self._touch()
         self._finish(now)
@@ -164,19 +167,23 @@ class Agent:
 
         Raises: InvalidState when there is no pair that may carry data now.
         """
+        now = self._clamped(now)
         pair = self._stream(stream).active.get(component)
         if pair is None or not pair.may_send_data(now):
             raise InvalidState(f"stream {stream} component {component} has no path that data may use now")
+        self._now = now
         self._datagrams_sent += 1
         self._octets_sent += len(payload)
         self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
+        if self._core.relays:
+            self._finish(now)
 
     def restart(self, credentials: IceCredentials, *, stream: int | None = None, now: Instant) -> None:
         """Begins a new ICE session under new credentials, of one stream or all (RFC 8445 §9).
 
         The pairs in use carry data until the new session has selected its own.
         """
-        self._check_open()
+        now = self._begin_verb(now)
         for each in [self._stream(stream)] if stream is not None else list(self._core.streams.values()):
             if credentials.ufrag in {generation.credentials.ufrag for generation in each.generations()}:
                 raise InvalidArgument("a restart needs a new ufrag and password (RFC 8445 §9)")
@@ -186,6 +193,7 @@ class Agent:
 
     def close(self, *, now: Instant) -> None:
         """Stops at once, releases relays, and ends within `close_timeout`; `MachineClosed` is the last output."""
+        self._now = now = self._clamped(now)
         if self._is_closing:
             return
         self._is_closing = True
@@ -203,7 +211,7 @@ class Agent:
         self._conclusion.state, self._conclusion.cause = State.CLOSED, Cause.CLOSED
         for relay in list(core.relays.values()):
             relay.allocation.close(now=now)
-            core.settle(relay)
+            core.settle(relay, now=now)
         core.timers.set(TimerKey(TimerKind.CLOSE), now + core.config.close_timeout)
         self._end_if_released()
 
@@ -229,6 +237,9 @@ class Agent:
 
     def receive(self, arrival: Arrival, *, now: Instant) -> None:
         """Takes one thing the world said."""
+        if self._is_ended:
+            return
+        now = self._clamped(now)
         if isinstance(arrival, Datagram):
             self._on_datagram(arrival, now=now)
         elif isinstance(arrival, (Resolved, Failed)):
@@ -244,6 +255,9 @@ class Agent:
 
     def handle_timeout(self, *, now: Instant) -> None:
         """Does all work due by `now`."""
+        if self._is_ended:
+            return
+        now = self._clamped(now)
         while (key := self._core.timers.pop_due(now)) is not None:
             self._on_timer(key, now=now)
         self._finish(now)
@@ -254,7 +268,8 @@ class Agent:
         relay = self._core.relays_by_path.get((datagram.local, datagram.remote))
         if relay is not None and not self._is_own_answer(datagram.payload):
             relay.allocation.receive(datagram, now=now)
-            self._core.settle(relay)
+            self._core.settle(relay, now=now)
+            self._scheduler.look_again()
             return
         if self._is_closing:
             return
@@ -391,7 +406,7 @@ class Agent:
         relay = self._core.relays_by_path.get((arrival.local, arrival.remote))
         if relay is not None:
             relay.allocation.receive(arrival, now=now)
-            self._core.settle(relay)
+            self._core.settle(relay, now=now)
         if (arrival.icmp_type, arrival.icmp_code) not in HARD_ICMP:
             return
         for transaction in self._core.transactions:
@@ -418,7 +433,7 @@ class Agent:
                 relay = self._core.relays.get(key.id)
                 if relay is not None:
                     relay.allocation.handle_timeout(now=now)
-                    self._core.settle(relay)
+                    self._core.settle(relay, now=now)
                     self._scheduler.look_again()
             case TimerKind.CONSENT | TimerKind.EXPIRY:
                 self._on_consent_due(key, now=now)
@@ -476,22 +491,30 @@ class Agent:
         self._scheduler.look_again()
 
     def _finish(self, now: Instant) -> None:
-        """Does what follows from an input, in one order: relays, nomination, states, the next slot."""
-        self._take_relay_events(now)
+        """Does what follows from an input, in one order, until nothing more does: law 2 leaves no rest for later."""
+        self._now = now
+        while self._follow_up(now):
+            pass
+        self._core.arm_transactions()
+
+    def _follow_up(self, now: Instant) -> bool:
+        """Takes relays' reports, then settles nomination and states, then uses slots; False when all is settled."""
         if self._is_closing:
+            self._core.relay_events.clear()
             self._end_if_released()
-            return
+            return False
+        self._take_relay_events(now)
         self._conclusion.asked_server = self._gatherer.asked_any
         if self._gatherer.report_if_done():
             self._conclusion.is_gathered = True
             self._touch()
-        while self._is_dirty:
+        if self._is_dirty:
             self._is_dirty = False
             self._conclusion.nominate(now=now)
             self._conclusion.update(now=now)
-            self._take_relay_events(now)
+            return True
         self._scheduler.want_slot(now=now)
-        self._core.arm_transactions()
+        return bool(self._core.relay_events) or self._gatherer.is_reportable or self._gatherer.can_announce
 
     def _take_relay_events(self, now: Instant) -> None:
         events = self._core.relay_events
@@ -499,7 +522,7 @@ class Agent:
             relay, event = events.popleft()
             if isinstance(event, PeerDataReceived):
                 socket = self._core.sockets.get(event.relayed)
-                if socket is not None and not self._is_closing:
+                if socket is not None:
                     self._on_payload(socket, event.peer, event.payload, now=now)
                 continue
             if isinstance(event, ChannelBound):
@@ -535,6 +558,11 @@ class Agent:
             raise InvalidArgument(f"stream {stream}: there are 1 to {len(self._core.streams)}")
         return found
 
-    def _check_open(self) -> None:
+    def _begin_verb(self, now: Instant) -> Instant:
         if self._is_closing:
             raise InvalidState("the agent is closed")
+        return self._clamped(now)
+
+    def _clamped(self, now: Instant) -> Instant:
+        """Returns the given time, or the latest so far if that is later; a call that raises leaves no trace."""
+        return max(self._now, now)

@@ -27,6 +27,9 @@ MAX_LOCAL_PREFERENCE: Final = 0xFFFF
 # take up, so that cost orders first and the interleaving second.
 COST_STEP: Final = 512
 MAX_COST: Final = 100
+# What the foundation of a remote candidate learnt from a check begins with: "/" sets it apart from the
+# foundations that agents give, which are short numbers.
+LEARNT_FOUNDATION: Final = "/learnt/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,11 @@ class LocalCandidate:
     def address(self) -> Address:
         """Returns the candidate's own transport address."""
         return self.candidate.address
+
+
+def is_learnt(candidate: Candidate) -> bool:
+    """Says whether the remote candidate was learnt from a check and not told yet (RFC 8445 §7.3.1.3)."""
+    return candidate.foundation.startswith(LEARNT_FOUNDATION)
 
 
 def candidate_priority(kind: CandidateType, local_preference: int, component: int) -> int:

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
+from typing import Final
 
 from icepath.ice.pair import CandidatePair, PairFoundation, PairKey, PairState
+
+_UNCHECKED: Final = (PairState.FROZEN, PairState.WAITING)
 
 
 class ChecklistState(Enum):
@@ -49,10 +52,17 @@ class Checklist:
         """Returns the component's valid list (RFC 8445 §7.2.5.3.2)."""
         return [pair for pair in self.pairs.values() if pair.valid is not None and pair.component == component]
 
-    def is_exhausted(self) -> bool:
-        """Says whether no check is left: every pair Succeeded or Failed (RFC 8445 §7.2.5.4)."""
-        done = (PairState.SUCCEEDED, PairState.FAILED)
-        return not self.triggered and all(pair.state in done for pair in self.pairs.values())
+    def is_exhausted(self, is_ready: Callable[[CandidatePair], bool]) -> bool:
+        """Says whether no check is left: every pair Succeeded or Failed (RFC 8445 §7.2.5.4), or not to be sent.
+
+        A relay that refuses a permission makes a pair that is never checked; nothing may wait for it.
+        """
+        if self.triggered:
+            return False
+        for pair in self.pairs.values():
+            if pair.state is PairState.IN_PROGRESS or (pair.state in _UNCHECKED and is_ready(pair)):
+                return False
+        return True
 
 
 class ChecklistSet:

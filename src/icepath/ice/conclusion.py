@@ -17,7 +17,7 @@ from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.events import PairSelected, PairValidated, PolicyFailed, State, StateChanged, StreamFailed
 from icepath.ice.nomination import Nominate, NominationView, PairView, Wait, nominate_best
 from icepath.ice.pair import CandidatePair, PairState
-from icepath.ice.pairing import discard_pair
+from icepath.ice.pairing import can_send, discard_pair
 from icepath.ice.snapshot import pair_snapshot
 from icepath.ice.stream import Generation, Stream
 from icepath.net import Instant
@@ -61,12 +61,14 @@ class Conclusion:
         if known is not None:
             known.is_nominated = False
         generation.nominated[pair.component] = pair
+        generation.concluded.add(pair.component)
         for other in list(generation.checklist.pairs.values()):
             if other.component == pair.component and other is not pair and other.valid is None:
                 discard_pair(self._core, generation, other)
         self._bind_channel(pair, now=now)
-        if len(generation.nominated) == len(stream.components):
+        if len(generation.concluded) == len(stream.components):
             generation.checklist.state = ChecklistState.COMPLETED
+        if generation is stream.current and stream.is_selected:
             self._core.timers.cancel(TimerKey(TimerKind.PATIENCE, stream.id))
             self._core.timers.cancel(TimerKey(TimerKind.RECHECK, stream.id))
 
@@ -75,20 +77,24 @@ class Conclusion:
         socket = self._core.sockets.get(pair.local.base)
         if socket is not None and socket.relay is not None:
             socket.relay.allocation.bind_channel(pair.remote_address, now=now)
-            self._core.settle(socket.relay)
+            self._core.settle(socket.relay, now=now)
 
     def on_lost(self, stream: Stream, generation: Generation, pair: CandidatePair, *, now: Instant) -> None:
         """Takes the end of a pair's consent: it MUST NOT be used again under these credentials (RFC 7675 §5.1)."""
         self._consent.unwatch(pair)
         discard_pair(self._core, generation, pair)
+        if pair.local.base in self._core.sockets:  # else it is the base that went away: it may come back
+            generation.lost.add(pair.key)
+        is_concluded = generation.checklist.state is ChecklistState.COMPLETED
         if generation.nominated.get(pair.component) is pair:
             del generation.nominated[pair.component]
             pair.is_nominated = False
-            others = generation.checklist.valid_pairs(pair.component)
-            if generation is stream.current and not any(other.may_send_data(now) for other in others):
-                self._fail(stream, Cause.CONSENT_EXPIRED)
+            is_concluded = True
         if stream.active.get(pair.component) is pair:
             del stream.active[pair.component]
+        others = generation.checklist.valid_pairs(pair.component)
+        if is_concluded and generation is stream.current and not any(other.may_send_data(now) for other in others):
+            self._fail(stream, Cause.CONSENT_EXPIRED)
 
     # -- nomination ---------------------------------------------------------------------------------------------
 
@@ -101,7 +107,7 @@ class Conclusion:
             if generation.checklist.state is not ChecklistState.RUNNING or generation.started is None:
                 continue
             for component in stream.components:
-                if component not in generation.nominated:
+                if component not in generation.concluded:
                     self._nominate_component(stream, generation, component, now=now)
 
     def _nominate_component(self, stream: Stream, generation: Generation, component: int, *, now: Instant) -> None:
@@ -115,7 +121,9 @@ class Conclusion:
         decision = self._decide(view)
         if isinstance(decision, Wait):
             if decision.until is not None and decision.until > now:
-                self._core.timers.set(TimerKey(TimerKind.NOMINATION, stream.id), decision.until)
+                key = TimerKey(TimerKind.NOMINATION, stream.id)
+                earlier = self._core.timers.deadline(key)  # of another component, perhaps
+                self._core.timers.set(key, decision.until if earlier is None else min(earlier, decision.until))
             return
         for pair in pairs:
             if pair.id == decision.pair and pair.valid is not None:
@@ -134,13 +142,13 @@ class Conclusion:
     # -- states ---------------------------------------------------------------------------------------------------
 
     def update(self, *, now: Instant) -> None:
-        """Chooses the pair in use per component, then settles the states of checklists and agent."""
+        """Settles the states of checklists, the pair in use per component, and the state of the agent."""
         for stream in self._core.streams.values():
+            self._judge(stream, now=now)
             for component in stream.components:
                 self._choose(stream, component, now=now)
             if stream.is_selected and stream.previous is not None:
                 self._retire(stream)
-            self._judge(stream, now=now)
         self._set_state(*self._overall(now))
 
     def _choose(self, stream: Stream, component: int, *, now: Instant) -> None:
@@ -158,6 +166,8 @@ class Conclusion:
             self._core.outbox.put(PairSelected(stream.id, component, pair_snapshot(self._core, chosen)))
 
     def _best(self, stream: Stream, component: int, now: Instant) -> CandidatePair | None:
+        if stream.current.failure is not None and stream.previous is None:
+            return None  # RFC 8445 §12.1: a stream that lacks a component sends nothing for any
         nominated = stream.current.nominated.get(component)
         if nominated is not None and nominated.may_send_data(now):
             return nominated
@@ -184,7 +194,7 @@ class Conclusion:
         if generation.started is None or generation.failure is not None:
             return
         has_all = all(checklist.valid_pairs(component) for component in stream.components)
-        if checklist.state is ChecklistState.COMPLETED or has_all or not checklist.is_exhausted():
+        if checklist.state is ChecklistState.COMPLETED or has_all or not checklist.is_exhausted(self._can_send):
             return
         patience_ends = generation.started + self._core.config.patience
         if now < patience_ends:
@@ -196,6 +206,9 @@ class Conclusion:
         cause = cause_of_failure(self._core, stream, heard_server=self.heard_server, asked_server=self.asked_server)
         self._fail(stream, cause)
 
+    def _can_send(self, pair: CandidatePair) -> bool:
+        return can_send(self._core, pair)
+
     def recheck(self, stream: Stream) -> None:
         """Tries failed pairs again while patience lasts: the other side may have come late."""
         for pair in stream.current.checklist.pairs.values():
@@ -203,6 +216,8 @@ class Conclusion:
                 pair.state = PairState.WAITING
 
     def _fail(self, stream: Stream, cause: Cause) -> None:
+        if stream.current.failure is not None:
+            return
         stream.current.checklist.state = ChecklistState.FAILED
         stream.current.failure = cause
         self._core.outbox.put(StreamFailed(stream.id, cause))

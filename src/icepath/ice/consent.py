@@ -71,10 +71,14 @@ class Consent:
         self.is_quiet(pair, now)
 
     def unwatch(self, pair: CandidatePair) -> None:
-        """Stops renewing consent of the pair."""
-        if self._watched.pop(pair.id, None) is not None:
-            for kind in (TimerKind.CONSENT, TimerKind.EXPIRY, TimerKind.LIVENESS):
-                self._core.timers.cancel(TimerKey(kind, pair.id))
+        """Stops renewing consent of the pair, and waits for no answer any more (RFC 7675 §5.1)."""
+        if self._watched.pop(pair.id, None) is None:
+            return
+        for kind in (TimerKind.CONSENT, TimerKind.EXPIRY, TimerKind.LIVENESS):
+            self._core.timers.cancel(TimerKey(kind, pair.id))
+        for transaction in self._core.transactions:
+            if isinstance(transaction.context, ConsentCheck) and transaction.context.pair is pair:
+                self._core.transactions.cancel(transaction.transaction_id)
 
     def quiet_at(self, pair: CandidatePair, now: Instant) -> Instant:
         """Returns when the pair counts as quiet if nothing more is heard."""

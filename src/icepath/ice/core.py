@@ -187,13 +187,15 @@ class Core:
         allocation = socket.relay.allocation
         if allocation.relayed and allocation.is_permitted(remote.host):  # either may just have been lost
             allocation.send(remote, payload, now=now)
-            self.settle(socket.relay)
+            self.settle(socket.relay, now=now)
 
-    def settle(self, relay: Relay) -> None:
+    def settle(self, relay: Relay, *, now: Instant) -> None:
         """Drains an allocation and stores its deadline."""
         allocation = relay.allocation
         for output in allocation.take_outputs():
-            if isinstance(output, DatagramDropped) or not isinstance(output, Event):
+            if isinstance(output, DatagramDropped):
+                self.outbox.drop(output.reason, remote=output.remote, count=output.count, now=now)
+            elif not isinstance(output, Event):
                 self.outbox.put(output)
             else:
                 self.relay_events.append((relay, output))

@@ -164,7 +164,7 @@ class Gatherer:
         for relay in list(self._core.relays.values()):
             if relay.url == state.url and credentials is not None:
                 relay.allocation.set_credentials(credentials, now=now)
-                self._core.settle(relay)
+                self._core.settle(relay, now=now)
 
     def on_resolution(self, answer: Resolved | Failed) -> bool:
         """Takes the answer to a server's name; False when the handle is not a server's."""
@@ -289,7 +289,7 @@ class Gatherer:
         core.relays_by_path[key] = relay
         generation = core.streams[ask.socket.stream].current
         allocation.permit(_hosts(generation), now=now)
-        core.settle(relay)
+        core.settle(relay, now=now)
 
     def _reserve_slot(self, now: Instant) -> Instant:
         """Gives an allocation the slot it was made in, then slots like everybody's."""
@@ -367,6 +367,11 @@ class Gatherer:
                 self._core.relays_by_path.pop((relay.host.address, relay.server), None)
             case _:
                 pass
+
+    @property
+    def can_announce(self) -> bool:
+        """Says whether a relayed candidate waits to be announced and nothing holds it back."""
+        return any(not relay.allocation.has_unsent_permissions for relay, _ in self._unannounced.values())
 
     def announce_relays(self) -> list[Socket]:
         """Announces the relayed candidates whose permissions are on their way; returns their sockets."""
@@ -461,11 +466,16 @@ class Gatherer:
     def _report(self, url: str, local: Address | None, code: int | None, cause: Cause, text: str) -> None:
         self._core.outbox.put(ServerFailed(url, local, code, cause, text))
 
-    def report_if_done(self) -> bool:
-        """Emits `GatheringCompleted` once everything has answered or failed; says whether it did."""
+    @property
+    def is_reportable(self) -> bool:
+        """Says whether everything has answered or failed since gathering was last reported complete."""
         if self._is_done or not self._local_ended or self._asks or self._in_flight or self._unannounced:
             return False
-        if any(state.handle is not None for state in self._servers):
+        return all(state.handle is None for state in self._servers)
+
+    def report_if_done(self) -> bool:
+        """Emits `GatheringCompleted` once everything has answered or failed; says whether it did."""
+        if not self.is_reportable:
             return False
         for state in self._servers:
             if not state.was_asked and not state.failed and not (self._core.config.relay_only and not state.is_turn):

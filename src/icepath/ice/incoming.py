@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from icepath.errors import DecodeError, DecodeReason
+from icepath.ice.candidate import LEARNT_FOUNDATION
 from icepath.ice.config import Role
 from icepath.ice.core import Core, Socket
 from icepath.ice.outgoing import ROLE_CONFLICT
@@ -189,7 +190,7 @@ class Incoming:
         socket = self._core.sockets.get(check.local)
         if pair is not None or socket is None:
             return pair
-        if self._core.is_controlling and socket.component in generation.nominated:
+        if self._core.is_controlling and socket.component in generation.concluded:
             return None  # RFC 8445 §8.1.2: answered, but no longer checked once the component is concluded
         local = base_candidate(generation, socket)
         if local is None:
@@ -210,8 +211,7 @@ class Incoming:
             return None
         self._learnt_count += 1
         candidate = Candidate(
-            # "/" sets it apart from the foundations that agents use, which are short numbers.
-            foundation=Foundation(f"/learnt/{self._learnt_count}"),
+            foundation=Foundation(f"{LEARNT_FOUNDATION}{self._learnt_count}"),
             component=socket.component,
             transport=Transport.UDP,
             priority=check.priority,

@@ -6,7 +6,7 @@ RFC 8445 §6.1.2.4's pruning done beforehand. RFC 8445 §6.1.2.2; RFC 8838 §10 
 
 from __future__ import annotations
 
-from icepath.ice.candidate import LocalCandidate
+from icepath.ice.candidate import LocalCandidate, is_learnt
 from icepath.ice.core import Core, Socket
 from icepath.ice.pair import CandidatePair, PairKey, PairState, may_pair
 from icepath.ice.stream import Generation, Stream
@@ -21,12 +21,12 @@ def base_candidate(generation: Generation, socket: Socket) -> LocalCandidate | N
 
 
 def pair_socket(core: Core, socket: Socket) -> None:
-    """Pairs a new base with the remote candidates known so far."""
+    """Pairs a new base with the remote candidates told so far; learnt ones have their pair (RFC 8445 §7.3.1.3)."""
     generation = core.streams[socket.stream].current
     if generation.remote is None:
         return
     for (address, component), candidate in list(generation.remote_candidates.items()):
-        if component == socket.component:
+        if component == socket.component and not is_learnt(candidate):
             _form(core, generation, socket, candidate, address)
 
 
@@ -42,14 +42,14 @@ def permit_remote(core: Core, stream: int, host: str, *, now: Instant) -> None:
     for relay in list(core.relays.values()):
         if relay.host.stream == stream:
             relay.allocation.permit((host,), now=now)
-            core.settle(relay)
+            core.settle(relay, now=now)
 
 
 def _form(core: Core, generation: Generation, socket: Socket, candidate: Candidate, address: Address) -> None:
     local = base_candidate(generation, socket)
     if local is None or not may_pair(local, candidate, address):
         return
-    if socket.component in generation.nominated:
+    if socket.component in generation.concluded:
         return  # RFC 8445 §8.1.2: a concluded component has no other pairs
     if PairKey(local.base, address) not in generation.checklist.pairs:
         make_pair(core, generation, socket.stream, local, candidate, address)
@@ -63,7 +63,9 @@ def make_pair(
     remote: Candidate,
     address: Address,
 ) -> CandidatePair | None:
-    """Puts a new pair on the checklist; None when the checklist set is full of better ones."""
+    """Puts a new pair on the checklist; None when the set is full of better ones, or consent was lost there."""
+    if PairKey(local.base, address) in generation.lost:
+        return None
     pair = CandidatePair(
         core.next_id(),
         local,
@@ -107,3 +109,11 @@ def flow_key(core: Core, pair: CandidatePair) -> FlowKey | None:
         return FlowKey(pair.local.base, pair.remote_address)
     channel = relay.allocation.channel_of(pair.remote_address)
     return None if channel is None else FlowKey(relay.host.address, relay.server, channel)
+
+
+def can_send(core: Core, pair: CandidatePair) -> bool:
+    """Says whether a check can be sent: through a relay only with its permission (RFC 8445 §7.2.1)."""
+    socket = core.sockets.get(pair.local.base)
+    if socket is None:
+        return False
+    return socket.relay is None or socket.relay.allocation.is_permitted(pair.remote_address.host)

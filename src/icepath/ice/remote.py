@@ -49,14 +49,12 @@ class RemoteSide:
         if _is_stale(stream, description):
             return []
         generation = stream.current
-        is_first = generation.remote is None
-        if is_first:
+        if generation.remote is None:
             self._begin(stream, generation, description, now=now)
+            for (address, _), candidate in list(generation.remote_candidates.items()):
+                pair_remote(self._core, stream, candidate, address)
         elif not _is_same(generation, description):
             raise InvalidState("the other side restarted: call restart() before taking its new description")
-        for (address, component), candidate in list(generation.remote_candidates.items()):
-            if candidate.component == component:
-                pair_remote(self._core, stream, candidate, address)
         for candidate in description.candidates:
             self.add_candidate(stream, candidate, now=now)
         if description.end_of_candidates:
@@ -106,8 +104,7 @@ class RemoteSide:
             return False
         if generation.remote_ended:
             return False  # RFC 8838 §14: "it MUST ignore any newly received candidates"
-        remote = generation.remote
-        return candidate.ufrag is None or remote is None or candidate.ufrag == remote.ufrag
+        return _is_of_session(generation, candidate)
 
     def on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> bool:
         """Takes the answer to a candidate's name; False when the handle is not of one."""
@@ -115,7 +112,8 @@ class RemoteSide:
         if waiting is None:
             return False
         stream, generation, candidate = waiting
-        if isinstance(answer, Failed) or not answer.answers or generation is not stream.current:
+        is_wanted = generation is stream.current and _is_of_session(generation, candidate)
+        if isinstance(answer, Failed) or not answer.answers or not is_wanted:
             self._core.outbox.drop(DropReason.BAD_CANDIDATE, now=now)
             return True
         # RFC 8839 §5.1: a name's addresses are tried as one candidate; the first is the resolver's best.
@@ -156,6 +154,12 @@ class RemoteSide:
             if pair.remote_address == address and pair.component == candidate.component:
                 pair.remote = replace(candidate)
                 pair.reprioritize(self._core.is_controlling)
+
+
+def _is_of_session(generation: Generation, candidate: Candidate) -> bool:
+    """Says whether the candidate belongs to the description, as far as both are known."""
+    remote = generation.remote
+    return candidate.ufrag is None or remote is None or candidate.ufrag == remote.ufrag
 
 
 def _is_same(generation: Generation, description: Description) -> bool:

@@ -57,4 +57,4 @@ def remove_relay(core: Core, conclusion: Conclusion, relay: Relay, *, now: Insta
         if socket is not None:
             remove_base(core, conclusion, socket, now=now)
     relay.allocation.close(now=now)
-    core.settle(relay)
+    core.settle(relay, now=now)

@@ -13,6 +13,7 @@ from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.gathering import Gatherer
 from icepath.ice.outgoing import Outgoing
 from icepath.ice.pair import CandidatePair
+from icepath.ice.pairing import can_send
 from icepath.net import Instant
 
 SERVERS_FIRST: Final = 2
@@ -73,8 +74,4 @@ class Scheduler:
             self._outgoing.send(generation, pair, now=now)
 
     def _is_ready(self, pair: CandidatePair) -> bool:
-        """Says whether a check can be sent: through a relay only with its permission (RFC 8445 §7.2.1)."""
-        socket = self._core.sockets.get(pair.local.base)
-        if socket is None:
-            return False
-        return socket.relay is None or socket.relay.allocation.is_permitted(pair.remote_address.host)
+        return can_send(self._core, pair)

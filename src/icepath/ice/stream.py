@@ -55,10 +55,12 @@ class Generation:
     __slots__ = (
         "candidates",
         "checklist",
+        "concluded",
         "credentials",
         "early_checks",
         "failure",
         "key",
+        "lost",
         "nominated",
         "number",
         "remote",
@@ -81,6 +83,10 @@ class Generation:
         self.checklist = Checklist()
         self.early_checks: list[EarlyCheck] = []
         self.nominated: dict[int, CandidatePair] = {}
+        # Components that have, or had, a nominated pair: they get no other (RFC 8445 §8.1.1).
+        self.concluded: set[int] = set()
+        # Where consent was lost: never to be checked again in this session (RFC 7675 §5.1).
+        self.lost: set[PairKey] = set()
         # When checks could begin: both descriptions are known (RFC 8863 §4).
         self.started: Instant | None = None
         # The other side answered a check with 401: the descriptions do not belong together.

@@ -128,7 +128,7 @@ class BindingClient:
     Emits: Datagram, ReflexiveDiscovered or BindingFailed, DatagramDropped, MachineClosed.
     """
 
-    __slots__ = ("_authentication", "_config", "_is_closed", "_outbox", "_random_bytes", "_transactions")
+    __slots__ = ("_authentication", "_config", "_is_closed", "_latest", "_outbox", "_random_bytes", "_transactions")
 
     def __init__(self, config: BindingConfig, *, random_bytes: RandomBytes, now: Instant) -> None:
         self._config = config
@@ -140,6 +140,8 @@ class BindingClient:
         self._transactions: TransactionTable[int] = TransactionTable()
         self._outbox: Outbox[BindingEvent] = Outbox()
         self._is_closed = False
+        # Time never goes back (law 2).
+        self._latest = now
         self._send_request(now)
 
     @property
@@ -151,6 +153,7 @@ class BindingClient:
         """Takes the server's answer; drops everything else."""
         if self._is_closed:
             return
+        now = self._advance(now)
         if isinstance(arrival, Datagram):
             dropped = self._take_datagram(arrival, now)
             if dropped is not None:
@@ -162,7 +165,7 @@ class BindingClient:
 
     def handle_timeout(self, *, now: Instant) -> None:
         """Sends the request again, or gives up, when it is time."""
-        for entry in self._transactions.due(now):
+        for entry in self._transactions.due(self._advance(now)):
             if isinstance(entry, Retransmission):
                 self._send(entry.transaction.payload)
             elif entry.integrity_violated:
@@ -184,6 +187,10 @@ class BindingClient:
     def take_outputs(self) -> Sequence[Datagram | Bytes | Command | BindingEvent]:
         """Returns what was output since the last call."""
         return self._outbox.take()
+
+    def _advance(self, now: Instant) -> Instant:
+        self._latest = max(self._latest, now)
+        return self._latest
 
     def _send_request(self, now: Instant) -> None:
         config = self._config

@@ -63,18 +63,21 @@ class BindingResponder:
     Emits: Datagram, DatagramDropped, MachineClosed.
     """
 
-    __slots__ = ("_authenticator", "_is_closed", "_outbox", "_software")
+    __slots__ = ("_authenticator", "_is_closed", "_latest", "_outbox", "_software")
 
     def __init__(self, config: ResponderConfig) -> None:
         self._authenticator = config.authenticator
         self._software: tuple[Attribute, ...] = () if config.software is None else (Software(config.software),)
         self._outbox: Outbox[ResponderEvent] = Outbox()
         self._is_closed = False
+        # Time never goes back (law 2).
+        self._latest: Instant = float("-inf")
 
     def receive(self, arrival: Arrival, *, now: Instant) -> None:
         """Answers a request; drops everything else."""
         if self._is_closed:
             return
+        now = self._advance(now)
         if not isinstance(arrival, Datagram):
             self._outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
             return
@@ -83,7 +86,8 @@ class BindingResponder:
             self._outbox.drop(dropped, remote=arrival.remote, now=now)
 
     def handle_timeout(self, *, now: Instant) -> None:
-        """Does nothing: a responder waits for nothing."""
+        """Takes the time and does nothing else: a responder waits for nothing."""
+        self._advance(now)
 
     def next_deadline(self) -> Instant | None:
         """Returns None."""
@@ -98,6 +102,10 @@ class BindingResponder:
     def take_outputs(self) -> Sequence[Datagram | Bytes | Command | ResponderEvent]:
         """Returns what was output since the last call."""
         return self._outbox.take()
+
+    def _advance(self, now: Instant) -> Instant:
+        self._latest = max(self._latest, now)
+        return self._latest
 
     def _answer(self, datagram: Datagram, now: Instant) -> DropReason | None:
         try:
