@@ -144,13 +144,22 @@ class Bench:
         relay.allocation.permit((remote.host,), now=now)
         self.run_relay(relay, now=now + 0.1)
 
+    def bind_channel(self, relay: Relay, remote: Address = REMOTE, *, now: Instant = 0.0) -> int:
+        """Lets the relay bind a channel, and the server agree; returns the channel's number."""
+        relay.allocation.bind_channel(remote, now=now)
+        self.run_relay(relay, now=now + 0.1)
+        self.to_relay(relay, reply(last_request(self.sent(), relay.server), [], key=None), now=now + 0.1)
+        channel = relay.allocation.channel_of(remote)
+        assert channel is not None
+        return channel
+
     def run_relay(self, relay: Relay, *, now: Instant) -> None:
         relay.allocation.handle_timeout(now=now)
-        self.core.settle(relay)
+        self.core.settle(relay, now=now)
 
     def to_relay(self, relay: Relay, payload: bytes, *, now: Instant) -> None:
         relay.allocation.receive(Datagram(relay.host.address, relay.server, payload), now=now)
-        self.core.settle(relay)
+        self.core.settle(relay, now=now)
 
     def relay_events(self, now: Instant = 0.0) -> list[AllocationEvent]:
         """Hands what relays reported to the gatherer, as the agent does; returns the events."""

@@ -10,12 +10,13 @@ from icepath.ice.candidate import (
     Foundations,
     LocalPreferences,
     candidate_priority,
+    is_learnt,
     pair_priority,
 )
 from icepath.machine import Transport
 from icepath.net import Address
 from icepath.wire.candidate_line import MAX_FOUNDATION_LENGTH, MAX_PRIORITY, CandidateType
-from unit.ice.builders import HOST, local_candidate
+from unit.ice.builders import HOST, candidate, local_candidate
 
 HOST_KIND, REFLEXIVE, LEARNT, RELAY = (
     CandidateType.HOST,
@@ -82,6 +83,10 @@ class TestPriority:
     def test_a_pair_is_worth_what_its_weaker_candidate_is_worth(self) -> None:
         assert pair_priority(1, MAX_PRIORITY) < pair_priority(2, 3)
         assert pair_priority(MAX_PRIORITY, MAX_PRIORITY) < 1 << 64
+
+    def test_a_learnt_candidate_is_known_by_its_foundation(self) -> None:
+        assert is_learnt(candidate(foundation="/learnt/1"))
+        assert not is_learnt(candidate(foundation="1"))
 
     def test_a_local_candidate_has_its_own_address_besides_its_base(self) -> None:
         reflexive = local_candidate(four(9), REFLEXIVE, base=HOST)

@@ -34,7 +34,7 @@ class TestChecklist:
         checklist = Checklist()
         assert checklist.state is ChecklistState.RUNNING
         assert not checklist.pairs
-        assert checklist.is_exhausted()
+        assert checklist.is_exhausted(every)
 
     @pytest.mark.rfc("8445", "6.1.4.1")
     def test_the_triggered_check_queue_is_first_in_first_out(self) -> None:
@@ -89,7 +89,15 @@ class TestChecklist:
             checklists.insert(each)
         done.state = X
         pair.state = state
-        assert checklist.is_exhausted() is is_exhausted
+        assert checklist.is_exhausted(every) is is_exhausted
+
+    @pytest.mark.parametrize(("state", "is_exhausted"), [(F, True), (W, True), (P, False), (S, True), (X, True)])
+    def test_nothing_waits_for_a_pair_that_cannot_be_sent(self, state: PairState, is_exhausted: bool) -> None:
+        checklists, (checklist,) = checklist_set()
+        pair = loose_pair(1)
+        checklists.insert(pair)
+        pair.state = state
+        assert checklist.is_exhausted(none) is is_exhausted
 
     def test_is_not_exhausted_while_a_triggered_check_waits(self) -> None:
         checklists, (checklist,) = checklist_set()
@@ -97,7 +105,7 @@ class TestChecklist:
         checklists.insert(pair)
         checklist.enqueue_triggered(pair)
         pair.state = S
-        assert not checklist.is_exhausted()
+        assert not checklist.is_exhausted(none)
 
 
 class TestInitialStates:
