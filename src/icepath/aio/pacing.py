@@ -2,7 +2,7 @@
 
 RFC 8445 §14.2 bounds the rate of new STUN and TURN transactions of all agents together: one every 5 ms.
 An agent whose own gap has passed asks once for the next free slot and is woken only then; nobody polls.
-The state is one number, shared by all event loops and threads of the process, under one lock.
+The calendar of slots is shared by all event loops and threads of the process, under one lock.
 """
 
 from __future__ import annotations
@@ -11,32 +11,26 @@ import threading
 from typing import Final, final
 
 from icepath.errors import InvalidArgument
+from icepath.ice.pacer import MIN_PACING, SlotCalendar
 from icepath.net import Instant, Seconds
-
-# RFC 8445 §14.2: "agents SHOULD NOT use values smaller than 5 ms" for Ta, and Appendix B.1: all agents of
-# a host behave as one sender.
-SLOT_INTERVAL: Final[Seconds] = 0.005
 
 
 @final
 class SlotReserver:
-    """Hands out instants at least `interval` apart, in the order it is asked."""
+    """Hands out instants at least `interval` apart; one reserved ahead leaves those before it to others."""
 
-    __slots__ = ("_interval", "_lock", "_next")
+    __slots__ = ("_calendar", "_lock")
 
-    def __init__(self, interval: Seconds = SLOT_INTERVAL) -> None:
+    def __init__(self, interval: Seconds = MIN_PACING) -> None:
         if interval < 0:
             raise InvalidArgument(f"interval {interval} s is negative")
-        self._interval = interval
+        self._calendar = SlotCalendar(interval)
         self._lock = threading.Lock()
-        self._next: Instant = float("-inf")
 
-    def __call__(self, now: Instant) -> Instant:
-        """Reserves the next free slot and returns when it is: now, if the gap has passed."""
+    def __call__(self, wanted: Instant) -> Instant:
+        """Reserves the earliest free slot at or after `wanted` and returns when it is."""
         with self._lock:
-            slot = max(now, self._next)
-            self._next = slot + self._interval
-        return slot
+            return self._calendar(wanted)
 
 
 reserve_slot: Final = SlotReserver()
