@@ -9,6 +9,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final, final
 
+from icepath.net import Address, is_usable_destination
 from icepath.turn.server.config import DEFAULT_LIFETIME, TurnServerConfig
 from icepath.wire.attributes import (
     PROTOCOL_UDP,
@@ -85,7 +86,7 @@ def granted_lifetime(wanted: Lifetime | None, config: TurnServerConfig) -> int:
 
 @final
 class PeerPolicy:
-    """Decides which hosts may be permitted: all, but for the networks in the config."""
+    """Decides which hosts may be permitted: all that can be one host, but for the networks in the config."""
 
     __slots__ = ("_denied",)
 
@@ -93,6 +94,8 @@ class PeerPolicy:
         self._denied = tuple(ipaddress.ip_network(network) for network in denied)
 
     def is_denied(self, host: str) -> bool:
-        """Says whether the config excludes the host."""
+        """Says whether nothing may be relayed to the host: multicast, broadcast, unspecified, or denied."""
+        if not is_usable_destination(Address(host, 1)):
+            return True
         address = ipaddress.ip_address(host)
         return any(address.version == network.version and address in network for network in self._denied)

@@ -58,6 +58,9 @@ class RequestHandler:
         if message.method not in _METHODS:
             # RFC 8489 §6.3: a message of a method that is not supported is silently discarded.
             return DropReason.UNEXPECTED_MESSAGE
+        if not is_usable_destination(five_tuple.client):
+            # Nothing is answered to where nothing can have come from.
+            return DropReason.WRONG_ADDRESS
         exchange = self._authenticate(message, five_tuple, now)
         if exchange is not None:
             code = self._dispatch(exchange, now)
@@ -151,14 +154,14 @@ class RequestHandler:
 
     def _on_channel_bind(self, exchange: Exchange, allocation: ServerAllocation, now: Instant) -> int | None:
         channel, peer = exchange.request.get(ChannelNumber), exchange.request.get(XorPeerAddress)
-        if channel is None or peer is None or not MIN_CHANNEL <= channel.number <= MAX_CHANNEL:
+        if channel is None or peer is None or not peer.address.port:
+            return 400
+        if not MIN_CHANNEL <= channel.number <= MAX_CHANNEL:
             return 400
         hosts = (peer.address.host,)
         code = self._judge_peers(hosts, allocation)
         if code is not None:
             return code
-        if not is_usable_destination(peer.address):
-            return 400
         if not allocation.permissions.has_room(hosts, now):
             return 508
         verdict = allocation.channels.bind(channel.number, peer.address, now)

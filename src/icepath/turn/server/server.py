@@ -28,7 +28,7 @@ from icepath.machine import (
     Unreachable,
     flow_channel,
 )
-from icepath.net import Address, Instant, RandomBytes, is_usable_destination
+from icepath.net import Address, Instant, RandomBytes
 from icepath.outbox import Outbox
 from icepath.stun.responder import BindingResponder, ResponderConfig
 from icepath.stun.transaction import drop_reason
@@ -135,9 +135,6 @@ class TurnServer:
             return self._relay_to_client(allocation, datagram, now)
         if datagram.local not in self._listen:
             return DropReason.UNKNOWN_LOCAL_ADDRESS
-        if not is_usable_destination(datagram.remote):
-            # Nothing is answered to where nothing can have come from.
-            return DropReason.WRONG_ADDRESS
         try:
             if flow_channel(datagram.payload) is not None:
                 return self._on_channel_data(datagram, now)
@@ -169,9 +166,11 @@ class TurnServer:
             return DropReason.MALFORMED
         allocation = self._table.get(FiveTuple(datagram.local, datagram.remote))
         # RFC 8656 §11.2: a permission is needed; sending does not refresh it.
-        if allocation is None or not allocation.permissions.is_permitted(peer.address.host, now):
-            return DropReason.NO_PERMISSION
-        if not is_usable_destination(peer.address):
+        if (
+            allocation is None
+            or not peer.address.port
+            or not allocation.permissions.is_permitted(peer.address.host, now)
+        ):
             return DropReason.NO_PERMISSION
         dont_fragment = message.get(DontFragment) is not None
         return self._relay_to_peer(allocation, peer.address, data.payload, dont_fragment=dont_fragment)

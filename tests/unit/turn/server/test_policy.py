@@ -100,3 +100,8 @@ def test_a_lifetime_is_between_default_and_maximum(wanted: int | None, granted: 
 def test_only_the_networks_in_the_config_are_denied(host: str, is_denied: bool) -> None:
     assert PeerPolicy(("10.0.0.0/8", "2001:db8::/32")).is_denied(host) is is_denied
     assert not PeerPolicy(()).is_denied(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"])
+def test_what_is_no_single_host_is_denied_always(host: str) -> None:
+    assert PeerPolicy(()).is_denied(host)

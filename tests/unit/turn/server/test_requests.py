@@ -93,6 +93,12 @@ class TestGate:
         assert desk.ask(method) is None
         assert desk.events == [DatagramDropped(DropReason.UNEXPECTED_MESSAGE, 1, CLIENT)]
 
+    @pytest.mark.parametrize("client", [Address(CLIENT.host, 0), Address("224.0.0.1", 5), Address("0.0.0.0", 5)])
+    def test_nothing_is_answered_to_nowhere(self, client: Address) -> None:
+        desk = Desk()
+        assert desk.ask(Method.REFRESH, client=client) is None
+        assert desk.events == [DatagramDropped(DropReason.WRONG_ADDRESS, 1, client)]
+
     def test_software_is_told_when_configured(self) -> None:
         message = Desk(software="icepath").ask(Method.REFRESH)
         assert message is not None
@@ -221,6 +227,8 @@ class TestCreatePermission:
             ((PEER6.host,), 443),
             ((PEER.host, PEER6.host), 443),
             (("10.0.0.1",), 403),
+            (("0.0.0.0",), 403),
+            (("255.255.255.255",), 403),
             ((PEER.host, "10.0.0.1"), 403),
             (("192.0.2.1", "192.0.2.2", "192.0.2.3"), 508),
         ],
@@ -270,7 +278,7 @@ class TestChannelBind:
             (PEER6, 443),
             (Address("10.0.0.1", 5), 403),
             (Address(PEER.host, 0), 400),
-            (Address("224.0.0.1", 5), 400),
+            (Address("224.0.0.1", 5), 403),
         ],
     )
     def test_peers(self, peer: Address, code: int) -> None:
