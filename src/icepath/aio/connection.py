@@ -218,7 +218,8 @@ class Connection:
 
         Raises: DecodeError when the text is not one.
         """
-        self._start()
+        if self._is_closed:
+            raise InvalidState("the connection is closed")
         description = Description.parse(remote) if isinstance(remote, str) else remote
         if self._session.chosen_role is None:
             # RFC 8445 §6.1.1: the other side handed out first, so it is the initiating agent.

@@ -152,12 +152,13 @@ async def in_thread(call: Callable[..., ResultT], *args: object) -> ResultT:
             post(_set_result, result)
 
     def post(setter: Callable[..., None], value: object) -> None:
-        _threads.release()
+        threads.release()
         # A loop closed meanwhile raises: nobody waits any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(setter, future, value)
 
-    if not _threads.acquire(blocking=False):
+    threads = _threads
+    if not threads.acquire(blocking=False):
         raise TooManyLookups(f"{MAX_THREADS} look-ups are already waiting")
     threading.Thread(target=run, name="icepath resolver", daemon=True).start()
     return await future

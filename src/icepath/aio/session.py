@@ -146,8 +146,9 @@ class Session:
     def choose_role(self, role: Role) -> None:
         """Takes a role that the user left open."""
         self.chosen_role = role
-        if self.running is not None:
-            _set_role(self.agent, role)
+        if self.agent is not None and self.running is not None:
+            if not _set_role(self.agent, role):
+                self.chosen_role = self.agent.snapshot().role
             self.running.settle()
 
     def take_description(self, description: Description) -> bool:
@@ -223,6 +224,9 @@ class Session:
             agent.add_local_address(local, component=component, now=Driver.now())
 
 
-def _set_role(agent: object, role: Role) -> None:
-    if isinstance(agent, RoleSetter):
-        agent.set_role(role, now=Driver.now())
+def _set_role(agent: object, role: Role) -> bool:
+    """Sets the role, if the agent lets it be set once it runs."""
+    if not isinstance(agent, RoleSetter):
+        return False
+    agent.set_role(role, now=Driver.now())
+    return True
