@@ -11,6 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from icepath.aio.config import Config as Config
+    from icepath.aio.connection import Connection as Connection
+    from icepath.aio.connection import Role as Role
+    from icepath.aio.events import CandidateGathered as CandidateGathered
+    from icepath.aio.events import Event as Event
+    from icepath.aio.events import GatheringCompleted as GatheringCompleted
+    from icepath.aio.events import PairSelected as PairSelected
+    from icepath.aio.events import ServerFailed as ServerFailed
+    from icepath.aio.events import StateChanged as StateChanged
+    from icepath.aio.path import CandidatePair as CandidatePair
+    from icepath.aio.servers import IceServer as IceServer
     from icepath.errors import Cause as Cause
     from icepath.errors import ConnectFailed as ConnectFailed
     from icepath.errors import ConnectionClosed as ConnectionClosed
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
     from icepath.errors import IcepathError as IcepathError
     from icepath.errors import InvalidArgument as InvalidArgument
     from icepath.errors import InvalidState as InvalidState
+    from icepath.ice.events import State as State
     from icepath.net import Address as Address
     from icepath.wire.candidate_line import Candidate as Candidate
     from icepath.wire.fragment import Description as Description
@@ -26,15 +38,27 @@ if TYPE_CHECKING:
 _MODULES = {
     "Address": "icepath.net",
     "Candidate": "icepath.wire.candidate_line",
+    "CandidateGathered": "icepath.aio.events",
+    "CandidatePair": "icepath.aio.path",
     "Cause": "icepath.errors",
+    "Config": "icepath.aio.config",
     "ConnectFailed": "icepath.errors",
+    "Connection": "icepath.aio.connection",
     "ConnectionClosed": "icepath.errors",
     "ConnectionFailure": "icepath.errors",
     "DecodeError": "icepath.errors",
     "Description": "icepath.wire.fragment",
+    "Event": "icepath.aio.events",
+    "GatheringCompleted": "icepath.aio.events",
+    "IceServer": "icepath.aio.servers",
     "IcepathError": "icepath.errors",
     "InvalidArgument": "icepath.errors",
     "InvalidState": "icepath.errors",
+    "PairSelected": "icepath.aio.events",
+    "Role": "icepath.aio.connection",
+    "ServerFailed": "icepath.aio.events",
+    "State": "icepath.ice.events",
+    "StateChanged": "icepath.aio.events",
 }
 
 

@@ -16,15 +16,27 @@ import icepath
 PUBLIC = (
     "Address",
     "Candidate",
+    "CandidateGathered",
+    "CandidatePair",
     "Cause",
+    "Config",
     "ConnectFailed",
+    "Connection",
     "ConnectionClosed",
     "ConnectionFailure",
     "DecodeError",
     "Description",
+    "Event",
+    "GatheringCompleted",
+    "IceServer",
     "IcepathError",
     "InvalidArgument",
     "InvalidState",
+    "PairSelected",
+    "Role",
+    "ServerFailed",
+    "State",
+    "StateChanged",
 )
 
 SOURCE = Path(icepath.__file__).read_text()
@@ -66,7 +78,8 @@ def test_each_name_is_its_rooms_own(name: str) -> None:
     value = getattr(icepath, name)
     assert value is getattr(importlib.import_module(table()[name]), name)
     assert value is getattr(icepath, name)
-    assert value.__doc__
+    # An alias of literals has nowhere to keep a docstring.
+    assert value.__doc__ or name == "Role"
 
 
 @pytest.mark.parametrize("name", ["Nothing", "_MODULE", "address", "InvalidStates"])
