@@ -102,6 +102,12 @@ class Negotiation:
             logger.debug("a text from the signalling channel was ignored: %s", error)
             understood = False
         self.ignored += not understood
+        if understood and not self._heard:
+            # The room may have been empty when ours was sent.
+            self._heard = True
+            self._sent = None
+        if understood:
+            self._changed.set()
 
     def _take_parsed(self, found: Description | Trickle) -> bool:
         session = self._session
@@ -115,14 +121,7 @@ class Negotiation:
         if session.chosen_role is None and found.ufrag != ours:
             # Both sides hand out at once: the lexically greater ufrag decides, the same way on both.
             session.choose_role(Role.CONTROLLING if ours > found.ufrag else Role.CONTROLLED)
-        if not session.take_description(found):
-            return False
-        if not self._heard:
-            # The room may have been empty when ours was sent.
-            self._heard = True
-            self._sent = None
-        self._changed.set()
-        return True
+        return session.take_description(found)
 
 
 def _parsed(text: str) -> Description | Trickle:

@@ -42,6 +42,9 @@ MAX_NAPTR_DEPTH: Final = 4
 # More answers than this are of no use to anybody who tries them one after the other.
 MAX_ANSWERS: Final = 16
 
+# Not every system tells a name without addresses from an unknown one.
+UNKNOWN_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+
 # RFC 7065 §3.2, RFC 7064 §3.2 and RFC 8489 §8.1.
 SCHEMES: Final = ("stun:", "stuns:", "turn:", "turns:")
 
@@ -338,6 +341,7 @@ def tags(record: NamingPointer, allowed: tuple[ServerTransport, ...]) -> tuple[S
 
 def reason_of(error: Exception) -> FailReason:
     """Returns the reason for a failed look-up: no such name, or a resolver that does not work."""
-    if isinstance(error, socket.gaierror) and error.errno not in (socket.EAI_NONAME, socket.EAI_NODATA):
-        return FailReason.RESOLVER
-    return FailReason.NAME_NOT_FOUND if isinstance(error, socket.gaierror | UnicodeError) else FailReason.RESOLVER
+    if isinstance(error, UnicodeError):
+        return FailReason.NAME_NOT_FOUND
+    is_unknown = isinstance(error, socket.gaierror) and error.errno in UNKNOWN_NAME
+    return FailReason.NAME_NOT_FOUND if is_unknown else FailReason.RESOLVER

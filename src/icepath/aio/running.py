@@ -107,6 +107,9 @@ class Running(Generic[EventT]):
         self._queries: dict[Handle, asyncio.Task[None]] = {}
         self._answers: deque[Arrival] = deque()
         self._outputs: deque[Datagram | Bytes | Command | EventT] = deque()
+        # The deadline the machine wants, and the one the driver's heap has.
+        self._wanted: Instant | None = None
+        self._stored: Instant | None = None
         self._is_dispatching = False
         self._continuation: asyncio.Handle | None = None
         self._backlogs = 0
@@ -148,7 +151,6 @@ class Running(Generic[EventT]):
     def abort(self) -> None:
         """Ends at once, whatever the machine still wanted."""
         if not self.is_closed:
-            self._outputs.clear()
             self._end(abort=True)
 
     async def wait_closed(self) -> None:
@@ -210,6 +212,7 @@ class Running(Generic[EventT]):
     def on_deadline(self, now: Instant) -> None:
         """Is the machine's time-out."""
         if not self.is_closed:
+            self._stored = None
             self._guard(partial(self.machine.handle_timeout, now=now))
             self._settle(now)
 
@@ -242,39 +245,61 @@ class Running(Generic[EventT]):
             return
         self._is_dispatching = True
         try:
-            if self._pump(now):
-                self._continue_later()
+            is_done = self._pump(now)
         finally:
             self._is_dispatching = False
-        if not self.is_closed:
-            self.driver.set_deadline(self, self.machine.next_deadline())
+        if self.is_closed:
+            return
+        if not is_done:
+            self._continue_later()
+            self._wanted = self.machine.next_deadline()
+        if self._wanted != self._stored:
+            self._stored = self._wanted
+            self.driver.set_deadline(self, self._wanted)
 
     def _pump(self, now: Instant) -> bool:
-        """Dispatches one slice; True when more is left."""
-        outputs = self._outputs
+        """Dispatches one slice; False when more is left, True with the machine's deadline in `_wanted`."""
         room = SLICE
-        fired = False
+        has_fired = False
         while not self.is_closed:
-            outputs.extend(self.machine.take_outputs())
-            if outputs:
-                if not room:
-                    return True
-                room -= 1
-                fired = False
-                self._dispatch(outputs.popleft())
-            elif self._answers:
+            self._outputs.extend(self.machine.take_outputs())
+            if self._outputs:
+                room, is_quiet = self._dispatch(room)
+                if self._outputs:
+                    return False
+                has_fired = False
+                if not is_quiet:
+                    continue
+            if self._answers:
                 self._receive(self._answers.popleft(), now)
-            elif not fired and self._is_due(now):
+                continue
+            self._wanted = at = self.machine.next_deadline()
+            if at is None or at > now or has_fired:
                 # Law 3: one call does all due work. A machine that breaks it is left to the timer, not looped on.
-                fired = True
-                self._guard(partial(self.machine.handle_timeout, now=now))
-            else:
-                return False
-        return False
+                return True
+            has_fired = True
+            self._guard(partial(self.machine.handle_timeout, now=now))
+        return True
 
-    def _is_due(self, now: Instant) -> bool:
-        at = self.machine.next_deadline()
-        return at is not None and at <= now
+    def _dispatch(self, room: int) -> tuple[int, bool]:
+        """Dispatches so many outputs; returns the room left, and True when nobody was called who may call back."""
+        outputs = self._outputs
+        is_quiet = True
+        while outputs and room:
+            room -= 1
+            output = outputs.popleft()
+            if isinstance(output, Datagram):
+                sock = self._sockets.get(output.local)
+                if sock is not None:
+                    sock.send(output)
+                else:
+                    self.dropped_without_socket += 1
+            elif isinstance(output, Event):
+                is_quiet = False
+                self._emit(output)
+            else:
+                self._obey(output)
+        return room, is_quiet
 
     def _continue_later(self) -> None:
         if self._continuation is None:
@@ -283,18 +308,6 @@ class Running(Generic[EventT]):
     def _continue(self) -> None:
         self._continuation = None
         self.settle()
-
-    def _dispatch(self, output: Datagram | Bytes | Command | EventT) -> None:
-        if isinstance(output, Datagram):
-            sock = self._sockets.get(output.local)
-            if sock is not None:
-                sock.send(output)
-            else:
-                self.dropped_without_socket += 1
-        elif isinstance(output, Event):
-            self._emit(output)
-        else:
-            self._obey(output)
 
     def _emit(self, event: EventT) -> None:
         try:
@@ -412,6 +425,7 @@ class Running(Generic[EventT]):
         self.is_closed = True
         self.driver.set_deadline(self, None)
         self._answers.clear()
+        self._outputs.clear()
         if self._continuation is not None:
             self._continuation.cancel()
             self._continuation = None
