@@ -187,7 +187,7 @@ class Agent:
         for each in [self._stream(stream)] if stream is not None else list(self._core.streams.values()):
             if credentials.ufrag in {generation.credentials.ufrag for generation in each.generations()}:
                 raise InvalidArgument("a restart needs a new ufrag and password (RFC 8445 §9)")
-            restart_stream(self._core, self._consent, self._gatherer, each, credentials)
+            restart_stream(self._core, self._consent, self._gatherer, each, credentials, now=now)
         self._touch()
         self._finish(now)
 

@@ -16,7 +16,7 @@ from icepath.errors import InvalidArgument
 from icepath.ice.nomination import NominationPolicy, nominate_first_good
 from icepath.ice.pacer import MIN_PACING
 from icepath.net import Seconds
-from icepath.stun.credentials import Challenge
+from icepath.stun.credentials import Challenge, LongTermCredentials
 from icepath.wire.uri import ServerUri
 
 # RFC 8445 §14.3: "Agents MUST NOT use an RTO value smaller than 500 ms."
@@ -37,11 +37,23 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Is one STUN or TURN server to ask, with the credentials it wants."""
+    """Is one STUN or TURN server to ask, with the credentials it wants.
+
+    Raises: InvalidArgument when username and password are no long-term credentials (RFC 8489 §9.2).
+    """
 
     uri: ServerUri
     username: str | None = None
     password: Secret | None = None
+
+    def __post_init__(self) -> None:
+        self.credentials()
+
+    def credentials(self) -> LongTermCredentials | None:
+        """Returns the long-term credentials, or None when there is no username."""
+        if self.username is None:
+            return None
+        return LongTermCredentials(self.username, self.password if self.password is not None else Secret(""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final, final
 
-from icepath.entropy import Secret
 from icepath.errors import Cause, InvalidArgument
 from icepath.ice.candidate import LocalCandidate, candidate_priority
 from icepath.ice.config import RtoView, Server
@@ -31,7 +30,6 @@ from icepath.machine import (
     Transport,
 )
 from icepath.net import Address, Instant, Seconds, canonical_host, is_usable_destination, same_family
-from icepath.stun.credentials import LongTermCredentials
 from icepath.stun.transaction import RetransmissionPolicy
 from icepath.turn.client.allocation import Allocation
 from icepath.turn.client.config import AllocationConfig
@@ -45,7 +43,7 @@ from icepath.turn.client.events import (
     CredentialsRejected,
 )
 from icepath.turn.client.events import ChallengeRemembered as AllocationChallengeRemembered
-from icepath.wire.attributes import AddressFamily, ErrorCode, XorMappedAddress
+from icepath.wire.attributes import AddressFamily, ErrorCode, MappedAddress, XorMappedAddress
 from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.message import Message, MessageClass, Method, encode_message
 
@@ -134,6 +132,10 @@ class Gatherer:
         """Asks new servers; gives fresh credentials to allocations of the known ones; drops the rest."""
         wanted = {str(server.uri): server for server in servers}
         self._servers = [state for state in self._servers if state.url in wanted]
+        for ask in [ask for ask in self._asks if ask.state.url not in wanted]:
+            self._asks.remove(ask)
+            self._asked.discard((ask.state.url, ask.socket.address))
+            self._in_flight.discard((ask.state.url, ask.socket.address))
         known = {state.url: state for state in self._servers}
         for url, server in wanted.items():
             state = known.get(url)
@@ -160,7 +162,7 @@ class Gatherer:
         self._found(state, (Address(host, uri.port if uri.port is not None else uri.default_port),))
 
     def _renew_credentials(self, state: _ServerState, *, now: Instant) -> None:
-        credentials = _credentials(state.server)
+        credentials = state.server.credentials()
         for relay in list(self._core.relays.values()):
             if relay.url == state.url and credentials is not None:
                 relay.allocation.set_credentials(credentials, now=now)
@@ -213,10 +215,12 @@ class Gatherer:
         if socket.relay is not None or state.failed or (self._core.config.relay_only and not state.is_turn):
             return
         address = next((found for found in state.addresses if same_family(found, socket.address)), None)
-        key = (state.url, socket.address)
-        if address is None or key in self._asked:
+        if address is None:
             return
         state.was_asked = True
+        key = (state.url, socket.address)
+        if key in self._asked:
+            return
         self._asked.add(key)
         self._in_flight.add(key)
         self._enqueue(_Ask(state, address, socket))
@@ -275,7 +279,7 @@ class Gatherer:
         config = AllocationConfig(
             server=ask.address,
             local=ask.socket.address,
-            credentials=_credentials(ask.state.server),
+            credentials=ask.state.server.credentials(),
             challenge=challenge,
             families=self._relay_families(ask.socket),
             policy=self._policy(),
@@ -314,8 +318,9 @@ class Gatherer:
         socket = self._core.sockets.get(query.local)
         if query.is_keepalive or socket is None:
             return
-        mapped = message.get(XorMappedAddress)
-        if message.message_class is MessageClass.ERROR or mapped is None:
+        # RFC 8445 §5.1.1.2 keeps the backwards compatibility: an old server sends MAPPED-ADDRESS.
+        mapped = message.get(XorMappedAddress) or message.get(MappedAddress)
+        if message.message_class is MessageClass.ERROR or mapped is None or message.unknown_required:
             error = message.get(ErrorCode)
             code, text = (error.code, error.reason) if error is not None else (None, "no mapped address")
             self._report(query.url, query.local, code, Cause.SERVER_REFUSED, text)
@@ -444,7 +449,7 @@ class Gatherer:
         generation.candidates[local.address, socket.component] = local
         self._core.outbox.put(CandidateGathered(socket.stream, local.candidate))
 
-    def announce_again(self, stream: int, old: Generation) -> None:
+    def announce_again(self, stream: int, old: Generation, *, now: Instant) -> None:
         """Announces the candidates of an old generation under the new one's ufrag (RFC 8445 §9)."""
         generation = self._core.streams[stream].current
         for (address, component), local in old.candidates.items():
@@ -454,6 +459,8 @@ class Gatherer:
             generation.candidates[address, component] = LocalCandidate(candidate, local.base)
             self._core.outbox.put(CandidateGathered(stream, candidate))
         self._is_done = False
+        if self._answered:
+            self._arm_keepalive(now)
 
     # -- failures and the end ---------------------------------------------------------------------------------
 
@@ -531,12 +538,6 @@ _NAME_CAUSES: Final[dict[FailReason, Cause]] = {
 def _ask_rank(ask: _Ask) -> tuple[bool, int, int, Address, bool]:
     socket = ask.socket
     return (socket.address.is_ipv6, socket.stream, socket.component, socket.address, ask.state.is_turn)
-
-
-def _credentials(server: Server) -> LongTermCredentials | None:
-    if server.username is None:
-        return None
-    return LongTermCredentials(server.username, server.password if server.password is not None else Secret(""))
 
 
 def _hosts(generation: Generation) -> list[str]:

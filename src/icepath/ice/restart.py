@@ -16,7 +16,7 @@ from icepath.net import Instant
 
 
 def restart_stream(
-    core: Core, consent: Consent, gatherer: Gatherer, stream: Stream, credentials: IceCredentials
+    core: Core, consent: Consent, gatherer: Gatherer, stream: Stream, credentials: IceCredentials, *, now: Instant
 ) -> None:
     """Puts a new generation in the current one's place and announces the local candidates under it."""
     old = stream.current
@@ -34,7 +34,7 @@ def restart_stream(
             discard_pair(core, old, pair)
     for kind in (TimerKind.PATIENCE, TimerKind.RECHECK, TimerKind.NOMINATION):
         core.timers.cancel(TimerKey(kind, stream.id))
-    gatherer.announce_again(stream.id, old)
+    gatherer.announce_again(stream.id, old, now=now)
 
 
 def remove_base(core: Core, conclusion: Conclusion, socket: Socket, *, now: Instant) -> None:

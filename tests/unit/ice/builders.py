@@ -127,12 +127,19 @@ class Bench:
         self.grant(relay, relayed, now=now)
         return relay
 
-    def grant(self, relay: Relay, *relayed: Address, mapped: Address = MAPPED, now: Instant = 0.0) -> list[Socket]:
+    def grant(
+        self,
+        relay: Relay,
+        *relayed: Address,
+        mapped: Address = MAPPED,
+        key: IntegrityKey | None = None,
+        now: Instant = 0.0,
+    ) -> list[Socket]:
         """Plays the server that grants an allocation; returns the new sockets, paired."""
         request = last_request(self.sent(), relay.server)
         attributes: list[Attribute] = [XorRelayedAddress(address) for address in relayed]
         attributes += [XorMappedAddress(mapped), Lifetime(600)]
-        self.to_relay(relay, reply(request, attributes, key=None), now=now)
+        self.to_relay(relay, reply(request, attributes, key=key), now=now)
         self.relay_events(now)
         sockets = self.gatherer.announce_relays()
         for socket in sockets:

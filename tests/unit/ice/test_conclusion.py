@@ -158,7 +158,7 @@ class TestNominated:
         table, (pair,) = bench()
         table.make_valid(pair)
         old = table.generation()
-        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW)
+        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=1.5)
         table.core.timers.set(TimerKey(TimerKind.PATIENCE, 1), 50.0)
         table.conclusion.on_nominated(table.core.streams[1], old, pair, now=2.0)
         assert old.checklist.state is ChecklistState.COMPLETED
@@ -452,7 +452,7 @@ class TestLoss:
     def test_a_pair_of_the_session_before_fails_nothing(self) -> None:
         table, (pair,) = connected()
         old = table.generation()
-        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW)
+        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=1.5)
         table.take()
         table.conclusion.on_lost(table.core.streams[1], old, pair, now=31.0)
         assert table.events(StreamFailed) == []
@@ -465,7 +465,7 @@ class TestRestart:
     def test_the_old_pair_carries_data_until_the_new_session_has_selected_its_own(self) -> None:
         table, (old,) = connected()
         stream = table.core.streams[1]
-        restart_stream(table.core, table.consent, table.gatherer, stream, NEW)
+        restart_stream(table.core, table.consent, table.gatherer, stream, NEW, now=1.5)
         table.meet(candidate(SECOND_REMOTE), now=2.0)
         (new,) = table.generation().checklist.pairs.values()
         table.make_valid(new, now=2.0)
@@ -485,7 +485,7 @@ class TestRestart:
     def test_when_the_old_pair_dies_the_new_session_does_not_wait_for_its_nomination(self) -> None:
         table, _ = connected()
         stream = table.core.streams[1]
-        restart_stream(table.core, table.consent, table.gatherer, stream, NEW)
+        restart_stream(table.core, table.consent, table.gatherer, stream, NEW, now=1.5)
         table.meet(candidate(SECOND_REMOTE), now=25.0)
         (new,) = table.generation().checklist.pairs.values()
         table.make_valid(new, now=25.0)
@@ -494,7 +494,7 @@ class TestRestart:
 
     def test_a_restart_that_finds_no_path_leaves_the_old_one_in_use(self) -> None:
         table, (old,) = connected()
-        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW)
+        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=1.5)
         table.meet(now=2.0)
         table.consent.grant(old, now=40.0)
         table.conclusion.update(now=2.0 + PATIENCE)

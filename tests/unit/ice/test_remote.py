@@ -150,7 +150,7 @@ class TestDescription:
     def test_of_the_session_before_a_restart_it_changes_nothing(self) -> None:
         table = bench()
         tell(table, description(candidate()))
-        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW)
+        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=1.5)
         tell(table, description(candidate(OTHER)))
         assert table.generation().remote is None
         assert not table.generation().remote_candidates
@@ -349,7 +349,7 @@ class TestNames:
         table = bench()
         tell(table, description())
         handle = self.ask(table, named_candidate("old.local"))
-        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW)
+        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=1.5)
         table.take()
         assert table.remote_side.on_resolution(answer(handle, REMOTE.host), now=4.0)
         assert dropped(table) == [DropReason.BAD_CANDIDATE]

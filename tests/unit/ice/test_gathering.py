@@ -1,0 +1,807 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from icepath.entropy import IceCredentials, Secret
+from icepath.errors import Cause
+from icepath.ice.candidate import candidate_priority
+from icepath.ice.config import AgentConfig, RtoView, Server, rto_by_rfc
+from icepath.ice.core import Relay, ServerQuery, Socket, TimerKey, TimerKind
+from icepath.ice.events import CandidateGathered, ChallengeRemembered, GatheringCompleted, ServerFailed
+from icepath.ice.gathering import KEEPALIVE_INTERVAL
+from icepath.ice.restart import restart_stream
+from icepath.machine import (
+    Datagram,
+    Failed,
+    FailReason,
+    Handle,
+    MachineClosed,
+    Resolve,
+    Resolved,
+    ResolvedAddress,
+    Security,
+    Transport,
+)
+from icepath.net import Address
+from icepath.stun.credentials import Challenge
+from icepath.stun.transaction import Match
+from icepath.turn.client.events import (
+    AddressFamilyRefused,
+    AllocationEvent,
+    AllocationFailed,
+    AllocationFailure,
+    AllocationLost,
+    CredentialsRejected,
+    PermissionsInstalled,
+)
+from icepath.turn.client.events import ChallengeRemembered as AllocationChallengeRemembered
+from icepath.wire.attributes import (
+    AdditionalAddressFamily,
+    Attribute,
+    ErrorCode,
+    MappedAddress,
+    Nonce,
+    Realm,
+    UnknownAttribute,
+    Username,
+    XorMappedAddress,
+)
+from icepath.wire.candidate_line import Candidate, CandidateType
+from icepath.wire.integrity import long_term_key
+from icepath.wire.message import MessageClass, Method, decode_message
+from icepath.wire.uri import parse_server_uri
+from unit.ice.builders import (
+    HOST,
+    MAPPED,
+    OWN,
+    RELAYED,
+    REMOTE,
+    SERVER,
+    Bench,
+    candidate,
+    config,
+    last_request,
+    reply,
+    server_at,
+)
+
+SECOND_HOST = Address("192.0.2.2", 4000)
+HOST6 = Address("2001:db8::1", 4000)
+SERVER6 = Address("2001:db8:5::5", 3478)
+SECOND_SERVER = Address("203.0.113.6", 3478)
+RELAYED6 = Address("2001:db8:5::5", 49153)
+NEW = IceCredentials("newufrag", Secret("new-password-of-24-charss"))
+STUN, TURN = server_at(SERVER, "stun"), server_at(SERVER)
+ALICE = Server(parse_server_uri(f"turn:{SERVER}"), "alice", Secret("wonderland"))
+CHALLENGE = Challenge("example.org", b"nonce")
+KEY = long_term_key("alice", "example.org", Secret("wonderland"))
+STUN_URL, TURN_URL = f"stun:{SERVER}", f"turn:{SERVER}"
+
+
+def bench(*servers: Server, hosts: tuple[Address, ...] = (HOST,), settings: AgentConfig | None = None) -> Bench:
+    table = Bench(settings)
+    table.gatherer.set_servers(servers, now=0.0)
+    for host in hosts:
+        table.add_host(host)
+    return table
+
+
+def server(text: str) -> Server:
+    return Server(parse_server_uri(text))
+
+
+def ask_all(table: Bench, *, now: float = 0.0) -> list[Datagram]:
+    """Asks every server that waits to be asked; returns what was sent."""
+    table.take()
+    while table.gatherer.has_asks:
+        table.gatherer.ask_next(now=now)
+    return table.sent()
+
+
+def answer(table: Bench, asked: Datagram, *attributes: Attribute, is_error: bool = False, now: float = 0.1) -> None:
+    """Plays the STUN server that answers a query."""
+    data = reply(decode_message(asked.payload), attributes, key=None, is_error=is_error)
+    found = table.core.transactions.match(decode_message(data), local=asked.local, remote=asked.remote, now=now)
+    assert isinstance(found, Match)
+    assert isinstance(found.transaction.context, ServerQuery)
+    table.gatherer.on_answer(found.transaction.context, found.message, now=now)
+
+
+def query_of(table: Bench) -> ServerQuery:
+    (transaction,) = table.core.transactions
+    assert isinstance(transaction.context, ServerQuery)
+    return transaction.context
+
+
+def allocate(table: Bench) -> Relay:
+    """Asks the one TURN server; returns the relay, not granted yet."""
+    while table.gatherer.has_asks:
+        table.gatherer.ask_next(now=0.0)
+    (relay,) = table.core.relays.values()
+    return relay
+
+
+def gathered(table: Bench) -> list[Candidate]:
+    return [event.candidate for event in table.events(CandidateGathered)]
+
+
+def failures(table: Bench) -> list[tuple[str, Address | None, int | None, Cause]]:
+    return [(each.url, each.local, each.code, each.reason) for each in table.events(ServerFailed)]
+
+
+def is_done(table: Bench) -> bool:
+    return table.gatherer.report_if_done()
+
+
+def keepalive_at(table: Bench) -> float | None:
+    return table.core.timers.deadline(TimerKey(TimerKind.KEEPALIVE))
+
+
+class TestHostCandidates:
+    @pytest.mark.rfc("8445", "5.1.1.1")
+    def test_each_socket_is_a_candidate_whose_base_it_is(self) -> None:
+        table = bench(hosts=(HOST, HOST6))
+        four, six = gathered(table)
+        assert (four.address, six.address) == (HOST, HOST6)
+        for told in (four, six):
+            assert (told.type, told.component, told.related_address) == (CandidateType.HOST, 1, None)
+            assert told.ufrag == OWN.ufrag
+            local = table.generation().local_at(told.address, 1)
+            assert local is not None
+            assert (local.candidate, local.base) == (told, told.address)
+        assert four.priority != six.priority
+
+    @pytest.mark.rfc("8445", "5.1.1.3")
+    def test_components_on_one_host_share_a_foundation_and_hosts_do_not(self) -> None:
+        table = Bench(replace(config(), components=(2,)))
+        table.add_host()
+        table.add_host(Address(HOST.host, 4001), component=2)
+        table.add_host(SECOND_HOST)
+        one, two, other = gathered(table)
+        assert one.foundation == two.foundation != other.foundation
+        assert (one.component, two.component) == (1, 2)
+
+    def test_relay_only_tells_none(self) -> None:
+        table = bench(settings=replace(config(), relay_only=True))
+        assert gathered(table) == []
+        assert table.generation().local_at(HOST, 1) is None
+
+
+class TestAsking:
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    def test_every_server_is_asked_from_every_socket_of_its_family(self) -> None:
+        servers = [server_at(each, "stun") for each in (SERVER, SERVER6, SECOND_SERVER)]
+        table = bench(*servers, hosts=(HOST, SECOND_HOST, HOST6))
+        assert table.gatherer.asked_any
+        asked = {(each.local, each.remote) for each in ask_all(table)}
+        assert asked == {
+            (HOST, SERVER),
+            (SECOND_HOST, SERVER),
+            (HOST, SECOND_SERVER),
+            (SECOND_HOST, SECOND_SERVER),
+            (HOST6, SERVER6),
+        }
+
+    def test_a_query_is_a_binding_request_without_credentials(self) -> None:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        message = decode_message(asked.payload)
+        assert (message.method, message.message_class) == (Method.BINDING, MessageClass.REQUEST)
+        assert not message.has_integrity
+        assert table.core.transactions.next_deadline() == 0.5
+
+    def test_ipv4_goes_first_and_on_each_socket_the_quick_question(self) -> None:
+        table = bench(TURN, STUN, server_at(SERVER6, "stun"), hosts=(HOST6, SECOND_HOST, HOST))
+        table.take()
+        order = []
+        while table.gatherer.has_asks:
+            table.gatherer.ask_next(now=0.0)
+            (asked,) = table.sent()
+            order.append((asked.local, decode_message(asked.payload).method))
+        assert order == [
+            (HOST, Method.BINDING),
+            (HOST, Method.ALLOCATE),
+            (SECOND_HOST, Method.BINDING),
+            (SECOND_HOST, Method.ALLOCATE),
+            (HOST6, Method.BINDING),
+        ]
+
+    def test_a_server_is_asked_once_from_a_socket(self) -> None:
+        table = bench(STUN)
+        ask_all(table)
+        table.gatherer.set_servers((STUN,), now=1.0)
+        assert not table.gatherer.has_asks
+
+    def test_a_socket_that_is_gone_asks_nobody(self) -> None:
+        table = bench(STUN)
+        del table.core.sockets[HOST]
+        assert ask_all(table) == []
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+
+    def test_relay_only_asks_no_stun_server(self) -> None:
+        table = bench(STUN, TURN, settings=replace(config(), relay_only=True))
+        assert [decode_message(each.payload).method for each in ask_all(table)] == [Method.ALLOCATE]
+
+    @pytest.mark.rfc("8445", "14.3")
+    def test_the_rto_may_grow_with_the_number_of_candidates(self) -> None:
+        views: list[RtoView] = []
+
+        def watch(view: RtoView) -> float:
+            views.append(view)
+            return rto_by_rfc(view)
+
+        table = bench(STUN, server_at(SECOND_SERVER, "stun"), settings=replace(config(), rto=watch, pacing=0.4))
+        ask_all(table)
+        assert views == [RtoView(0.4, 2, 1)] * 2
+        assert table.core.transactions.next_deadline() == pytest.approx(0.8)
+
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    def test_an_allocation_uses_the_servers_long_term_credentials(self) -> None:
+        table = bench(ALICE, settings=replace(config(), challenges=((TURN_URL, CHALLENGE),)))
+        (asked,) = ask_all(table)
+        message = decode_message(asked.payload)
+        assert message.get(Username) == Username("alice")
+        assert message.get(Realm) == Realm("example.org")
+        assert message.get(Nonce) == Nonce(b"nonce")
+        assert message.has_integrity
+
+    def test_an_allocation_permits_the_remote_addresses_known_by_then(self) -> None:
+        table = Bench()
+        table.add_host()
+        table.meet(candidate(), candidate(Address("198.51.100.9", 1)))
+        relay = table.add_relay()
+        table.run_relay(relay, now=1.0)
+        assert relay.allocation.is_permitted(REMOTE.host)
+        assert relay.allocation.is_permitted("198.51.100.9")
+
+    @pytest.mark.parametrize(("hosts", "asks_for_both"), [((HOST,), True), ((HOST, HOST6), False)])
+    def test_a_host_of_one_family_wants_relayed_addresses_of_both(
+        self, hosts: tuple[Address, ...], asks_for_both: bool
+    ) -> None:
+        table = bench(TURN, hosts=hosts)
+        (asked,) = ask_all(table)
+        assert (decode_message(asked.payload).get(AdditionalAddressFamily) is not None) is asks_for_both
+
+    def test_two_ways_to_write_one_server_make_one_allocation(self) -> None:
+        table = bench(TURN, server(f"turn:{SERVER}?transport=udp"))
+        assert len(ask_all(table)) == 1
+        assert len(table.core.relays) == 1
+        table.gatherer.end_of_local_addresses()
+        assert not is_done(table)
+
+    def test_the_first_transaction_of_an_allocation_takes_the_slot_it_was_made_in(self) -> None:
+        table = bench(TURN)
+        table.core.pacer.reserve(0.0)
+        relay = allocate(table)
+        (asked,) = table.sent()
+        assert decode_message(asked.payload).method == Method.ALLOCATE
+        error: list[Attribute] = [ErrorCode(401, ""), Realm("example.org"), Nonce(b"nonce")]
+        table.to_relay(relay, reply(decode_message(asked.payload), error, key=None, is_error=True), now=0.0)
+        assert table.core.pacer.reserve(0.0) > 0.0
+
+
+class TestNames:
+    def resolve(self, table: Bench) -> Handle:
+        (asked,) = [output for output in table.take() if isinstance(output, Resolve)]
+        assert asked.what == "stun:stun.example.org"
+        return asked.handle
+
+    def test_a_name_is_resolved_and_its_first_address_of_each_family_asked(self) -> None:
+        table = bench(server("stun:stun.example.org"), hosts=(HOST, HOST6))
+        handle = self.resolve(table)
+        found = [
+            ResolvedAddress(Transport.TCP, Security.NONE, Address("203.0.113.9", 1)),
+            ResolvedAddress(Transport.UDP, Security.DTLS, Address("203.0.113.9", 2)),
+            ResolvedAddress(Transport.UDP, Security.NONE, Address("0.0.0.0", 3)),
+            *[ResolvedAddress(Transport.UDP, Security.NONE, each) for each in (SERVER6, SERVER, SECOND_SERVER)],
+        ]
+        assert table.gatherer.on_resolution(Resolved(handle, tuple(found)))
+        assert {(each.local, each.remote) for each in ask_all(table)} == {(HOST, SERVER), (HOST6, SERVER6)}
+        assert not table.gatherer.on_resolution(Resolved(handle, tuple(found)))
+
+    def test_sockets_that_come_later_ask_too(self) -> None:
+        table = bench(server("stun:stun.example.org"), hosts=())
+        handle = self.resolve(table)
+        table.gatherer.on_resolution(Resolved(handle, (ResolvedAddress(Transport.UDP, Security.NONE, SERVER),)))
+        assert not table.gatherer.has_asks
+        table.add_host()
+        assert [each.remote for each in ask_all(table)] == [SERVER]
+
+    @pytest.mark.parametrize(
+        ("reason", "cause"),
+        [
+            (FailReason.NAME_NOT_FOUND, Cause.SERVER_NAME_NOT_FOUND),
+            (FailReason.RESOLVER, Cause.SERVER_NAME_NOT_FOUND),
+            (FailReason.UNREACHABLE, Cause.SERVER_UNREACHABLE),
+            (FailReason.UNSUPPORTED, Cause.UNSUPPORTED),
+        ],
+    )
+    def test_a_name_that_fails_is_reported_and_asked_no_more(self, reason: FailReason, cause: Cause) -> None:
+        table = bench(server("stun:stun.example.org"))
+        assert table.gatherer.on_resolution(Failed(self.resolve(table), reason, "why"))
+        assert table.take() == [ServerFailed("stun:stun.example.org", None, None, cause, "why")]
+        table.add_host(SECOND_HOST)
+        assert not table.gatherer.has_asks
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+        assert table.events(ServerFailed) == []
+
+    def test_a_name_without_a_usable_address_has_failed(self) -> None:
+        table = bench(server("stun:stun.example.org"))
+        assert table.gatherer.on_resolution(Resolved(self.resolve(table), ()))
+        assert failures(table) == [("stun:stun.example.org", None, None, Cause.SERVER_NAME_NOT_FOUND)]
+
+    def test_gathering_is_not_complete_before_a_name_is_resolved_or_forgotten(self) -> None:
+        table = bench(server("stun:stun.example.org"), STUN, hosts=())
+        handle = self.resolve(table)
+        table.gatherer.end_of_local_addresses()
+        assert not is_done(table)
+        assert table.gatherer.cancel_resolutions() == [handle]
+        assert not table.gatherer.on_resolution(Failed(handle, FailReason.RESOLVER))
+        assert table.gatherer.cancel_resolutions() == []
+        assert is_done(table)
+
+    @pytest.mark.parametrize("text", ["stun:203.0.113.5:3478", "stun:203.0.113.5"])
+    def test_an_address_needs_no_resolving(self, text: str) -> None:
+        assert [each.remote for each in ask_all(bench(server(text)))] == [SERVER]
+
+    @pytest.mark.parametrize("text", ["turns:203.0.113.5", "turn:203.0.113.5?transport=tcp", "stuns:stun.example.org"])
+    def test_what_is_not_supported_yet_is_said(self, text: str) -> None:
+        table = bench(server(text))
+        assert failures(table) == [(text, None, None, Cause.UNSUPPORTED)]
+        assert not table.gatherer.has_asks
+        assert not table.gatherer.asked_any
+
+
+class TestServerReflexive:
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    @pytest.mark.rfc("8445", "5.1.2")
+    @pytest.mark.rfc("8838", "9")
+    def test_the_mapped_address_is_announced_when_it_is_known(self) -> None:
+        table = bench(STUN, server_at(SECOND_SERVER, "stun"))
+        first, _ = ask_all(table)
+        answer(table, first, XorMappedAddress(MAPPED))
+        (told,) = gathered(table)
+        assert (told.type, told.address, told.related_address) == (CandidateType.SERVER_REFLEXIVE, MAPPED, HOST)
+        assert told.url == STUN_URL
+        preference = table.core.sockets[HOST].preference
+        assert told.priority == candidate_priority(CandidateType.SERVER_REFLEXIVE, preference, 1)
+        local = table.generation().local_at(MAPPED, 1)
+        assert local is not None
+        assert local.base == HOST
+
+    @pytest.mark.rfc("8445", "5.1.3")
+    def test_one_that_equals_another_is_redundant(self) -> None:
+        table = bench(STUN, server_at(SECOND_SERVER, "stun"))
+        first, second = ask_all(table)
+        answer(table, first, XorMappedAddress(MAPPED))
+        answer(table, second, XorMappedAddress(MAPPED))
+        assert len(gathered(table)) == 1
+
+    @pytest.mark.rfc("8445", "5.1.3")
+    def test_one_that_equals_the_host_candidate_is_redundant(self) -> None:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        answer(table, asked, XorMappedAddress(HOST))
+        assert gathered(table) == []
+
+    @pytest.mark.rfc("8445", "5.1.1.3")
+    @pytest.mark.rfc("8445", "5.1.2.1")
+    def test_servers_make_foundations_and_each_candidate_has_its_own_priority(self) -> None:
+        table = bench(STUN, server_at(SECOND_SERVER, "stun"))
+        for number, asked in enumerate(ask_all(table)):
+            answer(table, asked, XorMappedAddress(Address(MAPPED.host, 61000 + number)))
+        one, two = gathered(table)
+        assert one.foundation != two.foundation
+        assert one.priority != two.priority
+
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    def test_a_server_of_rfc_3489_tells_it_in_the_clear(self) -> None:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        answer(table, asked, MappedAddress(MAPPED))
+        assert [told.address for told in gathered(table)] == [MAPPED]
+
+    def test_an_address_of_the_other_family_is_none(self) -> None:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        answer(table, asked, XorMappedAddress(HOST6))
+        assert gathered(table) == []
+
+    @pytest.mark.parametrize(
+        ("attributes", "is_error", "code"),
+        [
+            ([ErrorCode(500, "broken")], True, 500),
+            ([], True, None),
+            ([], False, None),
+            ([XorMappedAddress(MAPPED), UnknownAttribute(0x7F00, b"what")], False, None),
+        ],
+    )
+    def test_an_answer_that_tells_none_is_a_failure(
+        self, attributes: list[Attribute], is_error: bool, code: int | None
+    ) -> None:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        answer(table, asked, *attributes, is_error=is_error)
+        assert failures(table) == [(STUN_URL, HOST, code, Cause.SERVER_REFUSED)]
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+
+    def test_an_answer_for_a_socket_that_is_gone_tells_nothing(self) -> None:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        del table.core.sockets[HOST]
+        answer(table, asked, XorMappedAddress(MAPPED))
+        assert table.take() == []
+
+    @pytest.mark.parametrize("is_icmp", [True, False])
+    def test_silence_and_icmp_errors_end_one_servers_asking(self, is_icmp: bool) -> None:
+        table = bench(STUN, server_at(SECOND_SERVER, "stun"))
+        asked, other = ask_all(table)
+        query = ServerQuery(STUN_URL, SERVER, asked.local)
+        if is_icmp:
+            table.gatherer.on_unreachable(query)
+        else:
+            table.gatherer.on_timeout(query)
+        assert failures(table) == [(STUN_URL, HOST, None, Cause.SERVER_UNREACHABLE)]
+        table.gatherer.end_of_local_addresses()
+        assert not is_done(table)
+        answer(table, other, XorMappedAddress(MAPPED))
+        assert is_done(table)
+
+
+class TestRelayed:
+    def granted(self, *relayed: Address, settings: AgentConfig | None = None) -> tuple[Bench, Relay, list[Socket]]:
+        table = bench(TURN, settings=settings)
+        relay = allocate(table)
+        sockets = table.grant(relay, *relayed)
+        return table, relay, sockets
+
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    def test_an_allocation_gives_a_relayed_and_a_server_reflexive_candidate(self) -> None:
+        table, relay, (socket,) = self.granted(RELAYED)
+        reflexive, relayed = gathered(table)
+        assert (reflexive.type, reflexive.address, reflexive.related_address) == (
+            CandidateType.SERVER_REFLEXIVE,
+            MAPPED,
+            HOST,
+        )
+        assert (relayed.type, relayed.address, relayed.related_address) == (CandidateType.RELAYED, RELAYED, MAPPED)
+        assert relayed.priority == candidate_priority(CandidateType.RELAYED, socket.preference, 1)
+        assert (relayed.url, relayed.ufrag) == (TURN_URL, OWN.ufrag)
+        assert table.core.sockets[RELAYED] is socket
+        assert socket.relay is relay
+        local = table.generation().local_at(RELAYED, 1)
+        assert local is not None
+        assert local.base == RELAYED
+
+    def test_both_families_may_be_granted(self) -> None:
+        table, _, sockets = self.granted(RELAYED, RELAYED6)
+        assert [socket.address for socket in sockets] == [RELAYED, RELAYED6]
+        priorities = [told.priority for told in gathered(table)]
+        assert len(set(priorities)) == 3
+
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    def test_one_that_equals_a_host_candidate_is_discarded(self) -> None:
+        table, _, sockets = self.granted(HOST)
+        assert sockets == []
+        assert [told.type for told in gathered(table)] == [CandidateType.SERVER_REFLEXIVE]
+
+    def test_relay_only_hides_the_host(self) -> None:
+        table, _, _ = self.granted(RELAYED, RELAYED6, settings=replace(config(), relay_only=True))
+        four, six = gathered(table)
+        assert (four.related_address, six.related_address) == (Address("0.0.0.0", 0), Address("::", 0))
+        assert {told.type for told in (four, six)} == {CandidateType.RELAYED}
+
+    def test_it_is_announced_when_its_permissions_are_on_their_way(self) -> None:
+        table, relay = self.asked_with_a_remote_candidate()
+        assert table.grant(relay, RELAYED, key=KEY) == []
+        assert not table.gatherer.can_announce
+        table.gatherer.end_of_local_addresses()
+        assert not is_done(table)
+        table.take()
+        table.run_relay(relay, now=0.1)
+        assert table.gatherer.can_announce
+        table.gatherer.announce_relays()
+        assert [told.address for told in gathered(table)] == [RELAYED]
+        assert not table.gatherer.can_announce
+        assert is_done(table)
+
+    def test_one_that_ends_before_that_is_not_announced(self) -> None:
+        table, relay = self.asked_with_a_remote_candidate()
+        assert table.grant(relay, RELAYED, key=KEY) == []
+        table.gatherer.on_relay_event(relay, MachineClosed(), now=1.0)
+        table.run_relay(relay, now=1.0)
+        assert table.gatherer.announce_relays() == []
+        assert table.core.relays_by_path == {}
+
+    def asked_with_a_remote_candidate(self) -> tuple[Bench, Relay]:
+        """Answers a 401 to the first Allocate: the permission goes right behind the second."""
+        table = bench(ALICE, hosts=())
+        table.meet(candidate())
+        table.add_host()
+        relay = allocate(table)
+        error: list[Attribute] = [ErrorCode(401, ""), Realm("example.org"), Nonce(b"nonce")]
+        request = last_request(table.sent(), SERVER)
+        table.to_relay(relay, reply(request, error, key=None, is_error=True), now=0.0)
+        table.run_relay(relay, now=0.006)
+        assert relay.allocation.has_unsent_permissions
+        return table, relay
+
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    @pytest.mark.parametrize(
+        ("reason", "code", "cause"),
+        [
+            (AllocationFailure.NO_ANSWER, None, Cause.SERVER_UNREACHABLE),
+            (AllocationFailure.WRONG_CREDENTIALS, 401, Cause.WRONG_CREDENTIALS),
+            (AllocationFailure.CREDENTIALS_NEEDED, 401, Cause.WRONG_CREDENTIALS),
+            (AllocationFailure.QUOTA, 486, Cause.ALLOCATION_QUOTA),
+            (AllocationFailure.UNSUPPORTED_TRANSPORT, 442, Cause.UNSUPPORTED),
+            (AllocationFailure.CAPACITY, 508, Cause.SERVER_REFUSED),
+        ],
+    )
+    def test_a_refusal_is_reported_with_its_cause(
+        self, reason: AllocationFailure, code: int | None, cause: Cause
+    ) -> None:
+        table = bench(TURN)
+        relay = allocate(table)
+        table.take()
+        table.gatherer.on_relay_event(relay, AllocationFailed(reason, code, ""), now=1.0)
+        (event,) = table.events(ServerFailed)
+        assert (event.url, event.local, event.code, event.reason) == (TURN_URL, HOST, code, cause)
+        assert event.text == reason.value
+        assert relay.is_over
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+
+    def test_a_loss_is_reported_likewise(self) -> None:
+        table, relay, _ = self.granted(RELAYED)
+        table.take()
+        table.gatherer.on_relay_event(relay, AllocationLost(AllocationFailure.MISMATCH, 437, "gone"), now=1.0)
+        assert table.take() == [ServerFailed(TURN_URL, HOST, 437, Cause.SERVER_REFUSED, "gone")]
+        assert relay.is_over
+
+    @pytest.mark.parametrize(
+        ("event", "expected"),
+        [
+            (AddressFamilyRefused(2, 440, "no"), ServerFailed(TURN_URL, HOST, 440, Cause.UNSUPPORTED, "no")),
+            (
+                CredentialsRejected(401, 9.0),
+                ServerFailed(TURN_URL, HOST, 401, Cause.WRONG_CREDENTIALS, "refresh refused"),
+            ),
+            (
+                AllocationChallengeRemembered(Challenge("example.org", b"nonce")),
+                ChallengeRemembered(TURN_URL, Challenge("example.org", b"nonce")),
+            ),
+        ],
+    )
+    def test_what_else_an_allocation_tells_is_passed_on(
+        self, event: AllocationEvent, expected: ServerFailed | ChallengeRemembered
+    ) -> None:
+        table, relay, _ = self.granted(RELAYED)
+        table.take()
+        table.gatherer.on_relay_event(relay, event, now=1.0)
+        assert table.take() == [expected]
+        assert not relay.is_over
+
+    def test_what_is_the_allocations_own_business_is_not(self) -> None:
+        table, relay, _ = self.granted(RELAYED)
+        table.take()
+        table.gatherer.on_relay_event(relay, PermissionsInstalled((REMOTE.host,)), now=1.0)
+        assert table.take() == []
+
+
+class TestChangeOfServers:
+    def test_a_new_server_is_asked_from_the_sockets_there_are(self) -> None:
+        table = bench()
+        table.gatherer.set_servers((STUN,), now=1.0)
+        assert [each.remote for each in ask_all(table)] == [SERVER]
+
+    def test_one_that_is_gone_is_not_asked_and_not_waited_for(self) -> None:
+        table = bench(STUN, server_at(SECOND_SERVER, "stun"))
+        table.gatherer.set_servers((server_at(SECOND_SERVER, "stun"),), now=1.0)
+        assert [each.remote for each in ask_all(table)] == [SECOND_SERVER]
+        table.gatherer.on_timeout(query_of(table))
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+
+    def test_one_that_comes_back_is_asked_if_it_was_not(self) -> None:
+        table = bench(STUN)
+        table.gatherer.set_servers((), now=1.0)
+        table.gatherer.set_servers((STUN,), now=2.0)
+        assert [each.remote for each in ask_all(table)] == [SERVER]
+
+    def test_one_that_comes_back_after_its_answer_has_not_failed(self) -> None:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        answer(table, asked, XorMappedAddress(MAPPED))
+        table.gatherer.set_servers((), now=1.0)
+        table.gatherer.set_servers((STUN,), now=2.0)
+        table.gatherer.end_of_local_addresses()
+        table.take()
+        assert not table.gatherer.has_asks
+        assert is_done(table)
+        assert table.take() == [GatheringCompleted()]
+
+    def test_fresh_credentials_reach_the_servers_own_allocations_without_ending_them(self) -> None:
+        other = Server(parse_server_uri(f"turn:{SECOND_SERVER}"), "alice", Secret("wonderland"))
+        table = bench(ALICE, other)
+        requests = ask_all(table)
+        relays = list(table.core.relays.values())
+        table.gatherer.set_servers((replace(ALICE, username="bob"), other), now=1.0)
+        assert list(table.core.relays.values()) == relays
+        names = [self.challenge(table, relay, asked) for relay, asked in zip(relays, requests, strict=True)]
+        assert names == [{"alice", "bob"}, {"alice"}]
+
+    def test_credentials_taken_away_change_nothing(self) -> None:
+        table = bench(ALICE)
+        relay = allocate(table)
+        table.gatherer.set_servers((TURN,), now=1.0)
+        assert list(table.core.relays.values()) == [relay]
+
+    def challenge(self, table: Bench, relay: Relay, asked: Datagram) -> set[str]:
+        """Lets the server refuse each request of an allocation; returns the user names it saw."""
+        request = decode_message(asked.payload)
+        names: set[str] = set()
+        for attempt in range(4):
+            attributes: list[Attribute] = [ErrorCode(401, ""), Realm("example.org"), Nonce(b"%d" % attempt)]
+            table.to_relay(relay, reply(request, attributes, key=None, is_error=True), now=1.0 + attempt)
+            table.run_relay(relay, now=1.5 + attempt)
+            for each in table.sent():
+                request = decode_message(each.payload)
+                user = request.get(Username)
+                names |= {user.text} if user is not None else set()
+        return names
+
+
+class TestCompletion:
+    def test_waits_for_the_end_of_local_addresses_for_asks_and_for_answers(self) -> None:
+        table = bench(STUN)
+        assert not is_done(table)
+        table.gatherer.end_of_local_addresses()
+        assert not is_done(table)
+        (asked,) = ask_all(table)
+        assert not is_done(table)
+        answer(table, asked, XorMappedAddress(MAPPED))
+        table.take()
+        assert table.gatherer.is_reportable
+        assert is_done(table)
+        assert table.gatherer.is_done
+        assert table.take() == [GatheringCompleted()]
+        assert not is_done(table)
+
+    def test_is_told_again_when_something_was_added_since(self) -> None:
+        table = bench()
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+        table.add_host(SECOND_HOST)
+        assert is_done(table)
+        table.gatherer.set_servers((STUN,), now=1.0)
+        assert not is_done(table)
+
+    def test_a_server_of_a_family_that_no_socket_has_is_reported_once(self) -> None:
+        table = bench(server_at(SERVER6, "stun"))
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+        assert failures(table) == [(f"stun:{SERVER6}", None, None, Cause.NO_COMMON_FAMILY)]
+        table.add_host(SECOND_HOST)
+        assert is_done(table)
+        assert failures(table) == []
+
+    def test_a_stun_server_that_relay_only_leaves_aside_has_not_failed(self) -> None:
+        table = bench(STUN, settings=replace(config(), relay_only=True))
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+        assert failures(table) == []
+
+
+class TestKeepalive:
+    def answered(self) -> Bench:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        answer(table, asked, XorMappedAddress(MAPPED), now=1.0)
+        table.take()
+        return table
+
+    @pytest.mark.rfc("8445", "5.1.1.4")
+    def test_a_binding_is_kept_alive_by_requests_every_15_seconds(self) -> None:
+        table = self.answered()
+        assert keepalive_at(table) == 1.0 + KEEPALIVE_INTERVAL
+        for now in (16.0, 31.0):
+            table.core.timers.cancel(TimerKey(TimerKind.KEEPALIVE))
+            table.gatherer.keep_alive(is_concluded=False, now=now)
+            (sent,) = table.sent()
+            assert (sent.local, sent.remote) == (HOST, SERVER)
+            message = decode_message(sent.payload)
+            assert (message.method, message.message_class) == (Method.BINDING, MessageClass.REQUEST)
+            assert keepalive_at(table) == now + 15.0
+
+    @pytest.mark.rfc("8445", "5.1.1.4")
+    def test_it_ends_with_ice_processing(self) -> None:
+        table = self.answered()
+        table.core.timers.cancel(TimerKey(TimerKind.KEEPALIVE))
+        table.gatherer.keep_alive(is_concluded=True, now=16.0)
+        assert table.sent() == []
+        assert keepalive_at(table) is None
+
+    @pytest.mark.rfc("8445", "5.1.1.4")
+    def test_a_restart_begins_it_anew(self) -> None:
+        table = self.answered()
+        table.core.timers.cancel(TimerKey(TimerKind.KEEPALIVE))
+        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=100.0)
+        assert keepalive_at(table) == 115.0
+
+    def test_two_bindings_are_kept_by_one_timer(self) -> None:
+        table = bench(STUN, server_at(SECOND_SERVER, "stun"))
+        for number, asked in enumerate(ask_all(table)):
+            answer(table, asked, XorMappedAddress(MAPPED), now=float(number))
+        assert keepalive_at(table) == 15.0
+        table.take()
+        table.gatherer.keep_alive(is_concluded=False, now=15.0)
+        assert {each.remote for each in table.sent()} == {SERVER, SECOND_SERVER}
+
+    def test_a_socket_that_is_gone_is_not_kept(self) -> None:
+        table = self.answered()
+        del table.core.sockets[HOST]
+        table.gatherer.keep_alive(is_concluded=False, now=16.0)
+        assert table.sent() == []
+
+    def test_its_answer_its_silence_and_its_errors_tell_nothing(self) -> None:
+        table = self.answered()
+        for now in (16.0, 31.0):
+            table.gatherer.keep_alive(is_concluded=False, now=now)
+        first, second = table.sent()
+        answer(table, first, XorMappedAddress(Address(MAPPED.host, 1)), now=16.1)
+        query = query_of(table)
+        assert query.is_keepalive
+        table.gatherer.on_timeout(query)
+        table.gatherer.on_unreachable(query)
+        assert table.take() == []
+        assert second.remote == SERVER
+
+    @pytest.mark.rfc("8445", "5.1.1.4")
+    def test_a_relays_path_is_kept_even_when_ice_has_concluded(self) -> None:
+        table = bench(TURN)
+        relay = allocate(table)
+        table.grant(relay, RELAYED, now=2.0)
+        assert keepalive_at(table) == 17.0
+        table.take()
+        table.core.timers.cancel(TimerKey(TimerKind.KEEPALIVE))
+        table.gatherer.keep_alive(is_concluded=True, now=17.0)
+        (sent,) = table.sent()
+        assert (sent.local, sent.remote) == (HOST, SERVER)
+        assert decode_message(sent.payload).message_class is MessageClass.INDICATION
+        assert keepalive_at(table) == 32.0
+
+
+class TestRestart:
+    @pytest.mark.rfc("8445", "9")
+    def test_candidates_are_announced_again_under_the_new_ufrag(self) -> None:
+        table = bench(STUN)
+        (asked,) = ask_all(table)
+        answer(table, asked, XorMappedAddress(MAPPED))
+        pair = table.make_pair(table.core.sockets[HOST])
+        table.meet()
+        table.outgoing.send(table.generation(), pair, now=1.0)
+        check = table.check_of(pair)
+        learnt = table.answer_check(pair, mapped=Address("203.0.113.77", 1))
+        table.outgoing.on_response(table.generation(), check, learnt, now=1.1)
+        table.gatherer.end_of_local_addresses()
+        assert is_done(table)
+        table.take()
+        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=2.0)
+        told = gathered(table)
+        assert [each.type for each in told] == [CandidateType.HOST, CandidateType.SERVER_REFLEXIVE]
+        assert {each.ufrag for each in told} == {NEW.ufrag}
+        assert {address for address, _ in table.generation().candidates} == {HOST, MAPPED}
+        assert is_done(table)
+
+    def test_not_those_whose_base_is_gone(self) -> None:
+        table = bench()
+        del table.core.sockets[HOST]
+        table.take()
+        restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=2.0)
+        assert gathered(table) == []
