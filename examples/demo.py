@@ -16,10 +16,7 @@ from collections.abc import AsyncIterator
 from rich.console import Console
 from rich.text import Text
 
-from icepath.aio.config import Config
-from icepath.aio.connection import Connection
-from icepath.aio.events import CandidateGathered, StateChanged
-from icepath.ice.events import State
+from icepath import CandidateGathered, Config, Connection, State, StateChanged
 from icepath.lab.encounter import Plan
 from icepath.lab.picture import CheckView, Moment, Picture, Style, draw, watch
 from icepath.server.stun_service import Listen, StunService
