@@ -136,19 +136,21 @@ def measure(row: str, pairs: list[str], options: argparse.Namespace) -> dict[str
         for run in range(options.runs):
             for pair in pairs:
                 with _world(row, options, options.seed + run) as place:
-                    samples[pair].add(connect(place, pair))
+                    connect(place, pair, samples[pair])
         return samples
     with _world(row, options, options.seed) as place:
         for _ in range(options.runs):
             for pair in pairs:
-                samples[pair].add(connect(place, pair))
+                connect(place, pair, samples[pair])
     return samples
 
 
-def connect(place: World, pair: str) -> PairResult:
-    """One run."""
-    left, right = _kinds(pair)
-    return asyncio.run(run_pair(place.hosts, (left, right), place.servers, Plan(timeout=TIMEOUT)))
+def connect(place: World, pair: str, samples: Samples) -> None:
+    """One run; an agent that does not even start is a failure like others."""
+    try:
+        samples.add(asyncio.run(run_pair(place.hosts, _kinds(pair), place.servers, Plan(timeout=TIMEOUT))))
+    except RuntimeError as error:
+        samples.failures.append(str(error))
 
 
 def heading(pairs: list[str], *, loss: bool) -> str:
