@@ -8,6 +8,7 @@ COMPILED := build/compiled
 # What the compiled core must pass: everything that needs neither root nor other programs.
 COMPILED_TESTS := tests/unit tests/machines tests/sim tests/aio
 FUZZ_SECONDS ?= 600
+CODE := src tests examples benchmarks fuzz tools
 
 .PHONY: help demo test check format test-net test-interop test-compiled fuzz bench bench-connect docs clean
 
@@ -33,15 +34,15 @@ test: $(STAMP)
 	@$(PYTEST)
 
 check: $(STAMP)
-	@$(PYTHON) -m ruff format --check --quiet .
-	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --check --quiet $(CODE)
+	@$(PYTHON) -m ruff check --quiet $(CODE)
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pyright
 	@$(PYTEST) tests --ignore=tests/aio --ignore=tests/property --ignore=tests/interop
 
 format: $(STAMP)
-	@$(PYTHON) -m ruff format .
-	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m ruff format $(CODE)
+	@$(PYTHON) -m ruff check --fix $(CODE)
 
 # Both markers at once override pyproject's default, which leaves these suites out.
 test-net: $(STAMP)
