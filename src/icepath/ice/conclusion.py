@@ -134,7 +134,10 @@ class Conclusion:
 
     def _decide(self, view: NominationView) -> Nominate | Wait:
         try:
-            return self._core.config.nomination(view)
+            decision = self._core.config.nomination(view)
+            if not isinstance(decision, (Nominate, Wait)):
+                raise TypeError(f"neither Nominate nor Wait, but {decision!r}")
+            return decision
         except Exception as failure:  # a policy is the application's code: law 1 holds whatever it does
             self._core.outbox.put(PolicyFailed("nomination", repr(failure)))
             return nominate_best(view)

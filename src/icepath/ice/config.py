@@ -9,22 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Final, TypeAlias
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.errors import InvalidArgument
 from icepath.ice.nomination import NominationPolicy, nominate_first_good
-from icepath.ice.pacer import MIN_PACING
+from icepath.ice.pacer import MAX_PACING, MIN_PACING
 from icepath.net import Seconds
 from icepath.stun.credentials import Challenge, LongTermCredentials
+from icepath.turn.client.config import MAX_CLOSE_TIMEOUT
 from icepath.wire.uri import ServerUri
 
 # RFC 8445 §14.3: "Agents MUST NOT use an RTO value smaller than 500 ms."
 MIN_RTO: Final[Seconds] = 0.5
+# A request that is not repeated within a minute is as good as none.
+MAX_RTO: Final[Seconds] = 60.0
 # RFC 8863 §4: recommended is the time a check takes to fail with the default RTO and Rc.
 DEFAULT_PATIENCE: Final[Seconds] = 39.5
 # RFC 7675 §5.1: "SHOULD set a default interval of 5 seconds", "MUST NOT ... less than 4" after jitter.
 DEFAULT_CONSENT_INTERVAL: Final[Seconds] = 5.0
+# With an interval beyond this, jitter included, the first check would come when consent has lapsed.
+MAX_CONSENT_INTERVAL: Final[Seconds] = 24.0
 MAX_COMPONENT: Final = 256
 
 
@@ -116,11 +122,18 @@ class AgentConfig:
     def __post_init__(self) -> None:
         if not self.components or not all(1 <= count <= MAX_COMPONENT for count in self.components):
             raise InvalidArgument(f"components {self.components}: one to {MAX_COMPONENT} for each stream")
-        if self.pacing < MIN_PACING:
-            raise InvalidArgument(f"pacing {self.pacing} s is below {MIN_PACING} s (RFC 8445 §14.2)")
-        if self.consent_interval < DEFAULT_CONSENT_INTERVAL:
-            raise InvalidArgument(f"consent interval {self.consent_interval} s: at least 5 s (RFC 7675 §5.1)")
-        if self.patience < 0 or self.close_timeout < 0 or self.recheck_interval <= 0:
-            raise InvalidArgument("patience, close_timeout and recheck_interval must not be negative")
+        if not MIN_PACING <= self.pacing <= MAX_PACING:
+            raise InvalidArgument(f"pacing {self.pacing} s: {MIN_PACING} (RFC 8445 §14.2) to {MAX_PACING} s")
+        if not DEFAULT_CONSENT_INTERVAL <= self.consent_interval <= MAX_CONSENT_INTERVAL:
+            raise InvalidArgument(
+                f"consent interval {self.consent_interval} s: "
+                f"{DEFAULT_CONSENT_INTERVAL} (RFC 7675 §5.1) to {MAX_CONSENT_INTERVAL} s"
+            )
+        if not 0 <= self.close_timeout <= MAX_CLOSE_TIMEOUT:
+            raise InvalidArgument(f"close timeout {self.close_timeout} s: 0 to {MAX_CLOSE_TIMEOUT} s")
+        if not (0 <= self.patience < inf and 0 < self.recheck_interval < inf):
+            raise InvalidArgument(
+                f"patience {self.patience} s, recheck interval {self.recheck_interval} s: finite, not below 0"
+            )
         if min(self.max_pairs, self.max_remote_candidates, self.max_early_checks) < 1:
             raise InvalidArgument("limits must be at least 1")

@@ -13,7 +13,7 @@ from icepath.entropy import jitter
 from icepath.ice.core import ConsentCheck, Core, TimerKey, TimerKind
 from icepath.ice.outgoing import check_attributes
 from icepath.ice.pair import CandidatePair
-from icepath.ice.pairing import flow_key
+from icepath.ice.pairing import drop_flow, flow_key
 from icepath.ice.stream import Generation
 from icepath.machine import Deliver, SetFlow
 from icepath.net import Instant, Seconds
@@ -57,6 +57,9 @@ class Consent:
         """Lets the driver deliver the pair's datagrams itself while consent lasts; through relays, channels only."""
         key = flow_key(self._core, pair)
         if key is not None and pair.consent_until is not None:
+            if key != pair.flow:
+                drop_flow(self._core, pair)
+            pair.flow = key
             is_relayed = key.channel is not None
             action = Deliver(pair.stream, pair.component, unwrap=is_relayed)
             self._core.outbox.put(SetFlow(key, action, pair.consent_until))

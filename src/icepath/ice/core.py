@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias, final
 from icepath.entropy import tie_breaker
 from icepath.ice.candidate import Foundations, LocalPreferences
 from icepath.ice.checklist import ChecklistSet
-from icepath.ice.config import MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
+from icepath.ice.config import MAX_RTO, MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
 from icepath.ice.events import AgentEvent, PolicyFailed, RoleChanged
 from icepath.ice.pacer import Pacer, ReserveSlot
 from icepath.ice.pair import CandidatePair
@@ -206,7 +206,10 @@ class Core:
     def rto(self, view: RtoView) -> Seconds:
         """Asks the policy for a retransmission timeout; RFC 8445 §14.3's floor holds whatever it says."""
         try:
-            return max(MIN_RTO, self.config.rto(view))
+            rto = max(MIN_RTO, self.config.rto(view))
+            if rto > MAX_RTO:
+                raise ValueError(f"{rto} s is more than {MAX_RTO} s")
+            return rto
         except Exception as failure:  # a policy is the application's code: law 1 holds whatever it does
             self.outbox.put(PolicyFailed("rto", repr(failure)))
             return rto_by_rfc(view)

@@ -16,6 +16,9 @@ from icepath.net import Instant, Seconds
 MIN_PACING: Final[Seconds] = 0.005
 # RFC 8445 §14.2: "use a default Ta value, 50 ms"; it stands for an agent that proposes none.
 DEFAULT_PACING: Final[Seconds] = 0.050
+# The other side's proposal is obeyed up to here (RFC 8445 §14.2 wants the higher of both); beyond it the other
+# side would stop this one by a number.
+MAX_PACING: Final[Seconds] = 1.0
 
 ReserveSlot = Callable[[Instant], Instant]
 

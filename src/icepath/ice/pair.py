@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import NamedTuple, TypeAlias, final
 
 from icepath.ice.candidate import LocalCandidate, pair_priority
+from icepath.machine import FlowKey
 from icepath.net import Address, Instant, Seconds, is_loopback, same_family
 from icepath.wire.candidate_line import Candidate, Foundation
 from icepath.wire.message import TransactionId
@@ -42,6 +43,7 @@ class CandidatePair:
     __slots__ = (
         "component",
         "consent_until",
+        "flow",
         "generation",
         "id",
         "is_nominated",
@@ -65,6 +67,7 @@ class CandidatePair:
         "use_candidate",
         "valid",
         "valid_since",
+        "was_refused",
     )
 
     def __init__(
@@ -96,8 +99,12 @@ class CandidatePair:
         # Controlled: a request with USE-CANDIDATE came before our own check succeeded (RFC 8445 §7.3.1.5).
         self.nominate_on_success = False
         self.valid_since: Instant | None = None
+        # Answers came to a check that timed out, but none made with the remote password.
+        self.was_refused = False
         # RFC 7675 §5.1: sending is allowed until then.
         self.consent_until: Instant | None = None
+        # The flow that the driver was given for this pair.
+        self.flow: FlowKey | None = None
         self.last_heard: Instant | None = None
         self.last_request_at: Instant | None = None
         self.rtt: Seconds | None = None

@@ -93,10 +93,13 @@ def discard_pair(core: Core, generation: Generation, pair: CandidatePair) -> Non
 
 
 def drop_flow(core: Core, pair: CandidatePair) -> None:
-    """Takes back the permission to deliver a valid pair's datagrams past the machine."""
-    key = flow_key(core, pair) if pair.valid is not None else None
-    if key is not None:
-        core.outbox.put(DropFlow(key))
+    """Takes back the permission to deliver a pair's datagrams past the machine, if there is one."""
+    flow, pair.flow = pair.flow, None
+    if flow is None:
+        return
+    other = core.streams[pair.stream].pair_at(pair.local.base, pair.remote_address)
+    if other is None or other.flow != flow:  # after a restart, the new session's pair may have the same one
+        core.outbox.put(DropFlow(flow))
 
 
 def flow_key(core: Core, pair: CandidatePair) -> FlowKey | None:

@@ -14,20 +14,17 @@ from icepath.errors import InvalidState
 from icepath.ice.config import Role
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.incoming import Incoming, Learnt
+from icepath.ice.pacer import MAX_PACING
 from icepath.ice.pairing import pair_remote, permit_remote
 from icepath.ice.snapshot import MILLISECONDS
 from icepath.ice.stream import Generation, Remote, Stream
 from icepath.machine import DropReason, Failed, Handle, Resolve, Resolved, Transport
-from icepath.net import Address, Instant, Seconds, is_usable_destination
+from icepath.net import Address, Instant, is_usable_destination
 from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.fragment import Description
 
 # Names under resolution at one time: enough for any description, no lever for a flood.
 MAX_NAMES: Final = 32
-
-# A proposal is obeyed up to here (RFC 8445 §14.2 wants the higher of both); beyond it the other side would
-# stop this one by a number.
-MAX_PACING: Final[Seconds] = 1.0
 
 
 @final

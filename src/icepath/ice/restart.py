@@ -5,7 +5,10 @@ The old generation stays until the new one has selected its pairs: data and cons
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from icepath.entropy import IceCredentials
+from icepath.errors import InvalidArgument
 from icepath.ice.conclusion import Conclusion
 from icepath.ice.consent import Consent
 from icepath.ice.core import Core, Relay, Socket, TimerKey, TimerKind
@@ -13,6 +16,17 @@ from icepath.ice.gathering import Gatherer
 from icepath.ice.pairing import discard_pair
 from icepath.ice.stream import Generation, Stream
 from icepath.net import Instant
+
+
+def check_fresh(streams: Iterable[Stream], credentials: IceCredentials) -> None:
+    """Raises InvalidArgument unless both ufrag and password are new to the streams.
+
+    RFC: 8445 §9 ("an agent MUST change both the password and the username fragment").
+    """
+    for stream in streams:
+        for known in [generation.credentials for generation in stream.generations()]:
+            if credentials.ufrag == known.ufrag or credentials.password == known.password:
+                raise InvalidArgument("a restart needs a new ufrag and password (RFC 8445 §9)")
 
 
 def restart_stream(

@@ -305,6 +305,18 @@ class TestNominating:
         assert pair.use_candidate
         assert table.events(PolicyFailed) == [PolicyFailed("nomination", "ZeroDivisionError('in the application')")]
 
+    def test_an_answer_that_is_no_decision_is_reported_likewise(self) -> None:
+        def forget(_view: NominationView) -> Nominate | Wait:
+            return None  # type: ignore[return-value]  # as an application without a type-checker might
+
+        table, (pair,) = bench(nomination=forget)
+        table.make_valid(pair)
+        table.take()
+        table.conclusion.nominate(now=1.0)
+        (event,) = table.events(PolicyFailed)
+        assert event.policy == "nomination"
+        assert "None" in event.text
+
     def test_components_are_nominated_each_for_itself(self) -> None:
         table, (one, two) = two_components(nomination=nominate_first_valid)
         table.make_valid(two)

@@ -7,7 +7,7 @@ import pytest
 from icepath.ice.consent import CONSENT_LIFETIME
 from icepath.ice.core import ConsentCheck, TimerKey, TimerKind
 from icepath.ice.pair import CandidatePair
-from icepath.machine import Deliver, FlowKey, SetFlow
+from icepath.machine import Deliver, DropFlow, FlowKey, SetFlow
 from icepath.net import Instant
 from icepath.stun.transaction import Match, TimedOut
 from icepath.wire.attributes import Priority, UseCandidate, Username
@@ -94,6 +94,16 @@ class TestGrant:
         channel = table.bind_channel(relay)
         table.consent.grant(pair, now=2.0)
         assert table.take() == [SetFlow(FlowKey(HOST, SERVER, channel), Deliver(1, 1, unwrap=True), 32.0)]
+
+    def test_a_flow_that_was_given_for_another_channel_is_taken_back(self) -> None:
+        table, pair = bench()
+        table.consent.grant(pair, now=1.0)
+        old = pair.flow = FlowKey(HOST, SERVER, 0x4000)
+        table.take()
+        table.consent.grant(pair, now=2.0)
+        flow = FlowKey(HOST, REMOTE)
+        assert table.take() == [DropFlow(old), SetFlow(flow, Deliver(1, 1), 32.0)]
+        assert pair.flow == flow
 
 
 class TestChecks:

@@ -9,8 +9,9 @@ from icepath.errors import InvalidArgument, InvalidState
 from icepath.ice.config import Role
 from icepath.ice.core import TimerKey, TimerKind
 from icepath.ice.events import RoleChanged
+from icepath.ice.pacer import MAX_PACING
 from icepath.ice.pair import PairKey, PairState
-from icepath.ice.remote import MAX_NAMES, MAX_PACING
+from icepath.ice.remote import MAX_NAMES
 from icepath.ice.restart import restart_stream
 from icepath.machine import (
     DatagramDropped,
