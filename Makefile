@@ -36,9 +36,8 @@ test: $(STAMP)
 check: $(STAMP)
 	@$(PYTHON) -m ruff format --check --quiet $(CODE)
 	@$(PYTHON) -m ruff check --quiet $(CODE)
-	@$(PYTHON) -m mypy
-	@$(PYTHON) -m pyright
-	@$(PYTEST) tests --ignore=tests/aio --ignore=tests/property --ignore=tests/interop
+	@$(PYTHON) -m pyright & pyright=$$!; $(PYTHON) -m mypy && wait $$pyright
+	@$(PYTEST) -n auto tests --ignore=tests/aio --ignore=tests/property --ignore=tests/interop
 
 format: $(STAMP)
 	@$(PYTHON) -m ruff format $(CODE)
