@@ -783,3 +783,41 @@ async def test_negotiate_cancelled_stops_its_tasks_and_may_be_called_again() -> 
         await asyncio.gather(
             alice.negotiate(room.speaker("alice"), heard["alice"]), bob.negotiate(room.speaker("bob"), heard["bob"])
         )
+
+
+async def test_a_second_negotiation_takes_the_place_of_the_first() -> None:
+    room, later = Room(), Room()
+    async with Connection(config=LOCAL) as alice, Connection(config=LOCAL) as bob:
+        for each in (room, later):
+            heard = {name: each.enter(name) for name in ("alice", "bob")}
+            await asyncio.gather(
+                alice.negotiate(each.speaker("alice"), heard["alice"]), bob.negotiate(each.speaker("bob"), heard["bob"])
+            )
+        assert len([task for task in asyncio.all_tasks() if "negotiate" in task.get_name()]) == 4
+
+
+async def test_closed_before_it_ever_started() -> None:
+    link = Connection()
+    with pytest.raises(InvalidState, match="not started"):
+        link._session.started()
+    await link.close()
+    with pytest.raises(InvalidState, match="closed"):
+        link.set_remote_description(Connection().local_description)
+    with pytest.raises(ConnectFailed) as caught:
+        await link.receive()
+    assert caught.value.cause is Cause.CLOSED
+    assert [event async for event in link.events()] == [StateChanged(State.CLOSED, Cause.CLOSED)]
+
+
+async def test_a_waiter_cancelled_as_something_happens_harms_nobody() -> None:
+    async with Connection(config=LOCAL) as alice:
+        waiting = [asyncio.ensure_future(alice.connect()) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        alice._wake()
+        alice._wake()
+        await asyncio.wait({waiting[0]})
+        assert not waiting[1].done()
+    with pytest.raises(ConnectFailed):
+        await waiting[1]
+    assert waiting[0].cancelled()

@@ -224,8 +224,7 @@ class Connection:
         if self._session.chosen_role is None:
             # RFC 8445 §6.1.1: the other side handed out first, so it is the initiating agent.
             self._session.choose_role(AgentRole.CONTROLLED)
-        if self._session.take_description(description) and self._since is None:
-            self._since = time.monotonic()
+        self._session.take_description(description)
 
     def add_remote_candidate(self, candidate: Candidate | str | None) -> None:
         """Takes a candidate of the other side, or its line; None means that no more will come.
