@@ -107,13 +107,16 @@ class Challenge:
         """Is what the nonce cookie announces."""
         return security_features(self.nonce)
 
-    @property
-    def algorithm(self) -> PasswordAlgorithm | None:
-        """Is the first algorithm of the list that is known here; None means MD5 without negotiation.
+    def algorithm(self, *, strongest: bool) -> PasswordAlgorithm | None:
+        """Returns which algorithm of the list to use; None means MD5 without negotiation.
 
-        RFC: 8489 §9.2.5.
+        The first that is known here (RFC 8489 §9.2.5); or, if `strongest`, SHA-256 wherever in the list it is
+        (RFC 8656 §6).
         """
-        return next((entry for entry in self.algorithms if entry.algorithm in _KNOWN_ALGORITHMS), None)
+        known = [entry for entry in self.algorithms if entry.algorithm in _KNOWN_ALGORITHMS]
+        if strongest:
+            known.sort(key=lambda entry: entry.algorithm != PasswordAlgorithmId.SHA256)
+        return known[0] if known else None
 
     @property
     def integrity(self) -> Integrity:
@@ -154,10 +157,15 @@ class LongTermAuthentication:
         "_is_fresh",
         "_key",
         "_refusals",
+        "_strongest",
         "_username",
     )
 
-    def __init__(self, credentials: LongTermCredentials, *, challenge: Challenge | None = None) -> None:
+    def __init__(
+        self, credentials: LongTermCredentials, *, challenge: Challenge | None = None, strongest: bool = False
+    ) -> None:
+        """Takes the challenge to begin with, and whether the usage puts SHA-256 above the server's preference."""
+        self._strongest = strongest
         self._credentials = credentials
         self._username = prepare(credentials.username)
         self._challenge = challenge
@@ -201,7 +209,7 @@ class LongTermAuthentication:
         if SecurityFeatures.USERNAME_ANONYMITY in challenge.features:
             identity = Userhash(userhash(self._username, _bare(prepare_leniently(challenge.realm))))
         echoed: tuple[Attribute, ...] = (identity, Realm(challenge.realm), Nonce(challenge.nonce))
-        algorithm = challenge.algorithm
+        algorithm = self._algorithm_of(challenge)
         if algorithm is None:
             return echoed
         return (*echoed, PasswordAlgorithms(challenge.algorithms), algorithm)
@@ -226,7 +234,7 @@ class LongTermAuthentication:
         challenge = self._read_challenge(message)
         if challenge is None:
             return AuthVerdict.NOT_AUTH
-        if message.get(PasswordAlgorithms) is not None and challenge.algorithm is None:
+        if message.get(PasswordAlgorithms) is not None and self._algorithm_of(challenge) is None:
             return AuthVerdict.BID_DOWN
         if generation is not None and generation != self._generation:
             # Another refusal came first, and its challenge has not been tried by this request yet.
@@ -255,8 +263,7 @@ class LongTermAuthentication:
         """
         if challenge == current:
             return True
-        is_same_identity = challenge.realm == current.realm and challenge.algorithm == current.algorithm
-        return self._is_fresh and is_same_identity
+        return self._is_fresh and self._has_same_key(current, challenge)
 
     def _is_downgrade(self, current: Challenge, challenge: Challenge) -> bool:
         """Says whether the server takes back a security feature it announced in this conversation.
@@ -271,11 +278,17 @@ class LongTermAuthentication:
 
     def _take_over(self, challenge: Challenge) -> None:
         current = self._challenge
-        if current is None or challenge.realm != current.realm or challenge.algorithm != current.algorithm:
+        if current is None or not self._has_same_key(current, challenge):
             self._key = self._derive(challenge)
         self._challenge = challenge
         self._generation += 1
         self._is_fresh = True
+
+    def _has_same_key(self, one: Challenge, other: Challenge) -> bool:
+        return one.realm == other.realm and self._algorithm_of(one) == self._algorithm_of(other)
+
+    def _algorithm_of(self, challenge: Challenge) -> PasswordAlgorithm | None:
+        return challenge.algorithm(strongest=self._strongest)
 
     def _read_challenge(self, message: Message) -> Challenge | None:
         nonce = message.get(Nonce)
@@ -295,7 +308,7 @@ class LongTermAuthentication:
             return None
 
     def _derive(self, challenge: Challenge) -> IntegrityKey:
-        algorithm = challenge.algorithm
+        algorithm = self._algorithm_of(challenge)
         number = PasswordAlgorithmId.MD5 if algorithm is None else PasswordAlgorithmId(algorithm.algorithm)
         return derive_key(self._username, challenge.realm, self._credentials.password, number)
 

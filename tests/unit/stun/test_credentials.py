@@ -237,6 +237,19 @@ class TestUnauthenticated:
         assert auth.integrity is Integrity.SHA256
         assert same_key(auth.key, derive_key("user", "realm", Secret("pass"), PasswordAlgorithmId(chosen.algorithm)))
 
+    @pytest.mark.parametrize(
+        ("offered", "chosen"),
+        [((MD5, SHA256), SHA256), ((SHA256, MD5), SHA256), ((ARGON, MD5), MD5), ((MD5, ARGON, SHA256), SHA256)],
+    )
+    @pytest.mark.rfc("8656", "6")
+    def test_turn_takes_sha256_whatever_the_order(
+        self, offered: tuple[PasswordAlgorithm, ...], chosen: PasswordAlgorithm
+    ) -> None:
+        auth = LongTermAuthentication(USER, strongest=True)
+        assert auth.on_error(challenge_of(nonce=nonce(ALGORITHMS), algorithms=offered)) is AuthVerdict.RETRY
+        assert auth.attributes()[3:] == (PasswordAlgorithms(offered), chosen)
+        assert same_key(auth.key, derive_key("user", "realm", Secret("pass"), PasswordAlgorithmId(chosen.algorithm)))
+
     @pytest.mark.rfc("8489", "9.2.5")
     @pytest.mark.rfc("8489", "14.4")
     def test_an_anonymous_username_is_hashed(self) -> None:

@@ -18,7 +18,13 @@ from typing import Final, TypeAlias, final
 from icepath.machine import Datagram, DropReason
 from icepath.net import Address, Instant, RandomBytes, Seconds
 from icepath.outbox import Outbox
-from icepath.stun.credentials import UNSIGNED_ERRORS, AuthVerdict, LongTermAuthentication, LongTermCredentials
+from icepath.stun.credentials import (
+    UNSIGNED_ERRORS,
+    AuthVerdict,
+    Challenge,
+    LongTermAuthentication,
+    LongTermCredentials,
+)
 from icepath.stun.transaction import Retransmission, TransactionTable
 from icepath.timers import Timers
 from icepath.turn.client.config import AllocationConfig
@@ -148,7 +154,7 @@ class Requests:
         self._remembered = config.challenge
         self._authentication: LongTermAuthentication | None = None
         if config.credentials is not None:
-            self._authentication = LongTermAuthentication(config.credentials, challenge=config.challenge)
+            self._authentication = _authentication(config.credentials, config.challenge)
 
     @property
     def is_final_try(self) -> bool:
@@ -161,9 +167,9 @@ class Requests:
         RFC 8656 §5 binds an allocation to the username that made it, so a good one is never given up.
         """
         if self._authentication is None:
-            self._authentication = LongTermAuthentication(credentials)
+            self._authentication = _authentication(credentials)
         elif at_once:
-            self._authentication = LongTermAuthentication(credentials, challenge=self._authentication.challenge)
+            self._authentication = _authentication(credentials, self._authentication.challenge)
         else:
             self._replacement = credentials
 
@@ -294,7 +300,7 @@ class Requests:
             return Outcome.RETRY, failure_of(code)
         verdict = authentication.on_error(message, generation=flight.generation)
         if verdict is AuthVerdict.WRONG_CREDENTIALS and self._replacement is not None:
-            authentication = self._authentication = LongTermAuthentication(self._replacement)
+            authentication = self._authentication = _authentication(self._replacement)
             self._replacement = None
             verdict = authentication.on_error(message)
         if verdict is AuthVerdict.RETRY:
@@ -302,3 +308,8 @@ class Requests:
         if verdict is AuthVerdict.BID_DOWN:
             return Outcome.REFUSED, AllocationFailure.BID_DOWN
         return Outcome.REFUSED, failure_of(code)
+
+
+def _authentication(credentials: LongTermCredentials, challenge: Challenge | None = None) -> LongTermAuthentication:
+    # RFC 8656 §6: of MD5 and SHA-256 the client MUST take SHA-256, whatever the server's order.
+    return LongTermAuthentication(credentials, challenge=challenge, strongest=True)

@@ -343,6 +343,18 @@ class TestAuthentication:
         answer = desk.answer(message, key=key_of(ALICE), integrity=Integrity.SHA256)
         assert ended(answer)[0] is Outcome.SUCCEEDED
 
+    @pytest.mark.rfc("8656", "6")
+    def test_sha256_is_taken_where_the_server_would_rather_have_md5(self) -> None:
+        nonce = nonce_cookie(SecurityFeatures.PASSWORD_ALGORITHMS) + b"rest"
+        md5, sha256 = PasswordAlgorithm(PasswordAlgorithmId.MD5), PasswordAlgorithm(PasswordAlgorithmId.SHA256)
+        offered = PasswordAlgorithms((md5, sha256))
+        desk, late = Desk(challenge=None), Desk(credentials=None, challenge=None)
+        desk.answer(desk.submit(ALLOCATE), 401, *challenge(nonce), offered)
+        late.requests.set_credentials(ALICE, at_once=True)
+        late.answer(late.submit(ALLOCATE), 401, *challenge(nonce), offered)
+        for each in (desk, late):
+            assert each.submit(ALLOCATE).get(PasswordAlgorithm) == sha256
+
     def test_a_long_lived_request_survives_a_new_nonce_told_as_401(self) -> None:
         desk = Desk()
         desk.answer(desk.submit(ALLOCATE), key=key_of(ALICE))
