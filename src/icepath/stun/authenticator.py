@@ -114,8 +114,9 @@ class AuthenticatorConfig:
     """In whole seconds."""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.realm) <= MAX_REALM_LENGTH:
-            raise InvalidArgument(f"realm has {len(self.realm)} characters, allowed are 1 to {MAX_REALM_LENGTH}")
+        length = len(prepare(self.realm, name="realm")) if self.realm else 0
+        if not 1 <= length <= MAX_REALM_LENGTH:
+            raise InvalidArgument(f"realm has {length} characters, allowed are 1 to {MAX_REALM_LENGTH}")
         if len(self.secret.reveal().encode()) < MIN_SECRET_BYTES:
             raise InvalidArgument(f"secret is shorter than {MIN_SECRET_BYTES} bytes")
         if not 1 <= self.nonce_lifetime < _EXPIRY_MODULUS // 2:
@@ -151,11 +152,13 @@ Verdict: TypeAlias = Authenticated | Refused
 class Authenticator:
     """Judges requests by long-term credentials and keeps nothing about clients."""
 
-    __slots__ = ("_algorithms", "_config", "_cookie", "_decoy", "_find_user", "_mac_context", "_secret")
+    __slots__ = ("_algorithms", "_config", "_cookie", "_decoy", "_find_user", "_mac_context", "_realm", "_secret")
 
     def __init__(self, config: AuthenticatorConfig, find_user: FindUser) -> None:
         self._config = config
         self._find_user = find_user
+        # RFC 8489 §14.9: a REALM "MUST have been processed using the OpaqueString profile".
+        self._realm = prepare(config.realm, name="realm")
         self._secret = config.secret.reveal().encode()
         self._algorithms = tuple(PasswordAlgorithm(int(number), b"") for number in config.algorithms)
         features = SecurityFeatures.NONE
@@ -166,7 +169,7 @@ class Authenticator:
         self._cookie = nonce_cookie(features)
         # Part of each MAC, so that a nonce made under other settings is stale, not wrong.
         numbers = ",".join(str(int(number)) for number in config.algorithms)
-        self._mac_context = self._cookie + numbers.encode() + b"\0" + config.realm.encode() + b"\0"
+        self._mac_context = self._cookie + numbers.encode() + b"\0" + self._realm.encode() + b"\0"
         # An unknown user costs the same HMAC as a known one, so that answer times do not tell them apart.
         self._decoy = IntegrityKey(self._mac(b"decoy")[:16].ljust(16, b"\0"))
 
@@ -186,7 +189,7 @@ class Authenticator:
         if algorithm is None:
             return _bad_request()
         # A realm that is not ours names other users; with ours in the answer the client can do better.
-        user = self._find_user(identity) if realm.text == self._config.realm else None
+        user = self._find_user(identity) if realm.text == self._realm else None
         key = None if user is None else self._key_of(user, algorithm)
         is_authentic = _is_signed_with(message, self._decoy if key is None else key)
         if user is None or key is None or not is_authentic:
@@ -240,14 +243,14 @@ class Authenticator:
     def _key_of(self, user: User, algorithm: PasswordAlgorithmId) -> IntegrityKey | None:
         key = user.md5_key if algorithm is PasswordAlgorithmId.MD5 else user.sha256_key
         if key is None and user.password is not None:
-            return derive_key(user.username, self._config.realm, user.password, algorithm)
+            return derive_key(user.username, self._realm, user.password, algorithm)
         return key
 
     def _challenge(self, code: int, remote: Address, now: Instant) -> Refused:
         reason = "Unauthenticated" if code == UNAUTHENTICATED else "Stale Nonce"
         attributes: tuple[Attribute, ...] = (
             ErrorCode(code, reason),
-            Realm(self._config.realm),
+            Realm(self._realm),
             Nonce(self.nonce(remote, now=now)),
         )
         if self._algorithms:

@@ -57,6 +57,10 @@ class TestConfig:
             AuthenticatorConfig(realm, Secret(secret), nonce_lifetime=lifetime)
         assert "0123456789" not in str(caught.value)
 
+    def test_a_realm_that_opaque_string_refuses_is_refused(self) -> None:
+        with pytest.raises(InvalidArgument, match="realm is not allowed"):
+            AuthenticatorConfig("a\nb", SECRET)
+
     def test_a_user_that_opaque_string_refuses_is_refused(self) -> None:
         with pytest.raises(InvalidArgument, match="username"):
             User("a\nb")
@@ -78,6 +82,18 @@ class TestFirstRequest:
         assert algorithms == PasswordAlgorithms((SHA256, MD5))
         assert isinstance(nonce, Nonce)
         assert security_features(nonce.value) == SecurityFeatures.PASSWORD_ALGORITHMS
+
+    @pytest.mark.rfc("8489", "14.9")
+    def test_the_realm_is_prepared(self) -> None:
+        composed, decomposed = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
+        server = Authenticator(AuthenticatorConfig(decomposed, SECRET), lambda name: ALICE)
+        refused = judge(server, request())
+        assert isinstance(refused, Refused)
+        _, realm, nonce, _ = refused.attributes
+        assert realm == Realm(composed)
+        key = derive_key("alice", composed, Secret("wonderland"))
+        signed = request(Username("alice"), realm, nonce, key=key)
+        assert isinstance(judge(server, signed), Authenticated)
 
     @pytest.mark.rfc("8489", "14.10")
     def test_the_nonce_is_short_quotable_text(self) -> None:
