@@ -7,7 +7,7 @@ A check that comes before the remote description is answered too and kept to be 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from icepath.errors import DecodeError, DecodeReason
 from icepath.ice.candidate import LEARNT_FOUNDATION
@@ -31,7 +31,7 @@ from icepath.wire.attributes import (
     XorMappedAddress,
 )
 from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
-from icepath.wire.integrity import IntegrityKey
+from icepath.wire.integrity import Integrity, IntegrityKey
 from icepath.wire.message import Message, MessageClass, Method, encode_message, verify
 
 BAD_REQUEST: Final = 400
@@ -45,6 +45,13 @@ class Learnt:
 
     pair: CandidatePair
     is_nominated: bool = False
+
+
+class Signature(NamedTuple):
+    """Is what signs an answer."""
+
+    key: IntegrityKey
+    integrity: Integrity
 
 
 @final
@@ -61,20 +68,21 @@ class Incoming:
         """Answers a Binding request that arrived on the socket; returns what it told, if it counts."""
         core = self._core
         stream = core.streams[socket.stream]
-        generation = self._authenticate(stream, socket, remote, message, now=now)
-        if generation is None:
+        authenticated = self._authenticate(stream, socket, remote, message, now=now)
+        if authenticated is None:
             return None
+        generation, signature = authenticated
         priority = message.get(Priority)
         if message.unknown_required or priority is None:
             attribute = UnknownAttributes(message.unknown_required)
             code = UNKNOWN_ATTRIBUTE if message.unknown_required else BAD_REQUEST
             extra: tuple[Attribute, ...] = (attribute,) if message.unknown_required else ()
-            self._refuse(socket, remote, message, code, generation.key, extra, now=now)
+            self._refuse(socket, remote, message, code, signature, extra, now=now)
             return None
         if not self._repair_roles(message):
-            self._refuse(socket, remote, message, ROLE_CONFLICT, generation.key, now=now)
+            self._refuse(socket, remote, message, ROLE_CONFLICT, signature, now=now)
             return None
-        self._accept(socket, remote, message, generation.key, now=now)
+        self._accept(socket, remote, message, signature, now=now)
         username = message.get(Username)
         assert username is not None  # _authenticate read it
         check = EarlyCheck(
@@ -88,8 +96,11 @@ class Incoming:
 
     def _authenticate(
         self, stream: Stream, socket: Socket, remote: Address, message: Message, *, now: Instant
-    ) -> Generation | None:
-        """Returns the generation whose credentials the request carries (RFC 8489 §9.1.3), or refuses it."""
+    ) -> tuple[Generation, Signature] | None:
+        """Returns whose credentials the request carries and what signs the answer, or refuses it.
+
+        RFC: 8489 §9.1.3 (the answer carries the one of the two integrities by which the request was judged).
+        """
         username = message.get(Username)
         if username is None or not message.has_integrity:
             self._core.outbox.drop(DropReason.MISSING_INTEGRITY, remote=remote, now=now)
@@ -102,7 +113,7 @@ class Incoming:
             self._refuse(socket, remote, message, UNAUTHENTICATED, None, now=now)
             return None
         try:
-            verify(message, generation.key)
+            verified = verify(message, generation.key)
         except DecodeError as failure:
             missing = failure.reason is DecodeReason.MISSING_INTEGRITY
             reason = DropReason.MISSING_INTEGRITY if missing else DropReason.BAD_INTEGRITY
@@ -110,7 +121,7 @@ class Incoming:
             self._refuse(socket, remote, message, UNAUTHENTICATED, None, now=now)
             generation.was_refused = True
             return None
-        return generation
+        return generation, Signature(generation.key, verified.integrity)
 
     def _repair_roles(self, message: Message) -> bool:
         """Settles a role conflict (RFC 8445 §7.3.1.1); False when the answer must be 487."""
@@ -131,13 +142,14 @@ class Incoming:
         core.change_role(Role.CONTROLLING, draw_tie_breaker=False)
         return True
 
-    def _accept(self, socket: Socket, remote: Address, message: Message, key: IntegrityKey, *, now: Instant) -> None:
+    def _accept(self, socket: Socket, remote: Address, message: Message, signature: Signature, *, now: Instant) -> None:
         payload = encode_message(
             Method.BINDING,
             MessageClass.SUCCESS,
             message.transaction_id,
             (XorMappedAddress(remote),),
-            key=key,
+            key=signature.key,
+            integrity=signature.integrity,
             fingerprint=True,
         )
         self._core.transmit(socket.address, remote, payload, now=now)
@@ -148,14 +160,20 @@ class Incoming:
         remote: Address,
         message: Message,
         code: int,
-        key: IntegrityKey | None,
+        signature: Signature | None,
         extra: tuple[Attribute, ...] = (),
         *,
         now: Instant,
     ) -> None:
         attributes = (ErrorCode(code, ""), *extra)
         payload = encode_message(
-            Method.BINDING, MessageClass.ERROR, message.transaction_id, attributes, key=key, fingerprint=True
+            Method.BINDING,
+            MessageClass.ERROR,
+            message.transaction_id,
+            attributes,
+            key=None if signature is None else signature.key,
+            integrity=Integrity.SHA1 if signature is None else signature.integrity,
+            fingerprint=True,
         )
         self._core.transmit(socket.address, remote, payload, now=now)
 

@@ -14,17 +14,20 @@ from icepath.ice.pair import CandidatePair, PairKey, PairState
 from icepath.ice.stream import EarlyCheck
 from icepath.machine import Datagram, DropReason
 from icepath.net import Address
-from icepath.wire.attributes import Data as DataAttribute
 from icepath.wire.attributes import (
+    TRAILERS,
     ErrorCode,
+    MessageIntegrity,
     UnknownAttribute,
     UnknownAttributes,
+    Username,
     XorMappedAddress,
     XorPeerAddress,
 )
+from icepath.wire.attributes import Data as DataAttribute
 from icepath.wire.candidate_line import CandidateType
-from icepath.wire.integrity import short_term_key
-from icepath.wire.message import Message, MessageClass, Method, decode_message, verify
+from icepath.wire.integrity import Integrity, short_term_key
+from icepath.wire.message import Message, MessageClass, Method, decode_message, encode_message, verify
 from unit.ice.builders import (
     HOST,
     OWN,
@@ -66,6 +69,22 @@ def answer(table: Bench) -> Message:
     return decode_message(datagram.payload)
 
 
+def signed_with_sha256(message: Message, *, also_sha1: bool) -> Message:
+    attributes = [attribute for attribute in message.attributes if attribute.TYPE not in TRAILERS]
+    return decode_message(
+        encode_message(
+            message.method,
+            message.message_class,
+            message.transaction_id,
+            attributes,
+            key=OWN_KEY,
+            integrity=Integrity.SHA256,
+            also_sha1=also_sha1,
+            fingerprint=True,
+        )
+    )
+
+
 def code_of(message: Message) -> int:
     assert message.message_class is MessageClass.ERROR
     error = message.get(ErrorCode)
@@ -94,6 +113,20 @@ class TestAnswer:
         response = answer(table)
         verify(response, OWN_KEY)
         assert response.has_fingerprint
+
+    @pytest.mark.rfc("8489", "9.1.3")
+    @pytest.mark.parametrize(("priority", "code"), [(0x6E0001FF, None), (None, 400)])
+    @pytest.mark.parametrize("also_sha1", [False, True])
+    def test_a_check_signed_with_sha256_is_answered_with_sha256_alone(
+        self, priority: int | None, code: int | None, also_sha1: bool
+    ) -> None:
+        table, socket = bench()
+        ask(table, socket, signed_with_sha256(check_from_remote(priority=priority), also_sha1=also_sha1))
+        response = answer(table)
+        assert verify(response, OWN_KEY).integrity is Integrity.SHA256
+        assert response.get(MessageIntegrity) is None
+        assert response.get(Username) is None
+        assert response.message_class is MessageClass.SUCCESS if code is None else code_of(response) == code
 
     @pytest.mark.rfc("8445", "7.3")
     @pytest.mark.parametrize("theirs", [THEIRS.ufrag, "forked", ""])
