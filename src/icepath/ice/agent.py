@@ -26,7 +26,7 @@ from icepath.ice.pacer import ReserveSlot
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.pairing import discard_pair, pair_socket
 from icepath.ice.remote import RemoteSide
-from icepath.ice.restart import remove_base, remove_relay, restart_stream
+from icepath.ice.restart import check_fresh, remove_base, remove_relay, restart_stream
 from icepath.ice.scheduler import Scheduler
 from icepath.ice.snapshot import agent_snapshot
 from icepath.ice.stream import Stream
@@ -184,9 +184,9 @@ class Agent:
         The pairs in use carry data until the new session has selected its own.
         """
         now = self._begin_verb(now)
-        for each in [self._stream(stream)] if stream is not None else list(self._core.streams.values()):
-            if credentials.ufrag in {generation.credentials.ufrag for generation in each.generations()}:
-                raise InvalidArgument("a restart needs a new ufrag and password (RFC 8445 §9)")
+        streams = [self._stream(stream)] if stream is not None else list(self._core.streams.values())
+        check_fresh(streams, credentials)
+        for each in streams:
             restart_stream(self._core, self._consent, self._gatherer, each, credentials, now=now)
         self._touch()
         self._finish(now)
@@ -212,7 +212,6 @@ class Agent:
         for relay in list(core.relays.values()):
             relay.allocation.close(now=now)
             core.settle(relay, now=now)
-        core.timers.set(TimerKey(TimerKind.CLOSE), now + core.config.close_timeout)
         self._end_if_released()
 
     def snapshot(self) -> AgentSnapshot:
@@ -328,8 +327,8 @@ class Agent:
         if learnt.is_nominated:
             stream = self._core.streams[pair.stream]
             generation = self._core.generation_of(pair)
-            if generation is not None:
-                self._conclusion.on_nominated(stream, generation, pair, now=now)
+            assert generation is not None  # the check has just found or made the pair there
+            self._conclusion.on_nominated(stream, generation, pair, now=now)
         if pair.state is not PairState.SUCCEEDED or learnt.is_nominated or self._conclusion.state is State.DISCONNECTED:
             self._touch()
 
@@ -377,7 +376,7 @@ class Agent:
 
     def _on_consent_answer(self, pair: CandidatePair, message: Message, *, now: Instant) -> None:
         if message.message_class is MessageClass.SUCCESS:
-            if pair.valid is not None and pair.may_send_data(now):
+            if pair.may_send_data(now):  # too late otherwise, though its deadline has not been seen to yet
                 pair.responses_received += 1
                 self._consent.grant(pair, now=now)
         else:
@@ -388,10 +387,9 @@ class Agent:
             self._touch()
 
     def _lose(self, pair: CandidatePair, *, now: Instant) -> None:
-        stream = self._core.streams[pair.stream]
         generation = self._core.generation_of(pair)
-        if generation is not None:
-            self._conclusion.on_lost(stream, generation, pair, now=now)
+        assert generation is not None  # consent is asked for on pairs of a checklist only
+        self._conclusion.on_lost(self._core.streams[pair.stream], generation, pair, now=now)
         self._touch()
 
     def _on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> None:
@@ -430,11 +428,10 @@ class Agent:
             case TimerKind.SLOT:
                 self._scheduler.use_slot(now=now)
             case TimerKind.ALLOCATION:
-                relay = self._core.relays.get(key.id)
-                if relay is not None:
-                    relay.allocation.handle_timeout(now=now)
-                    self._core.settle(relay, now=now)
-                    self._scheduler.look_again()
+                relay = self._core.relays[key.id]
+                relay.allocation.handle_timeout(now=now)
+                self._core.settle(relay, now=now)
+                self._scheduler.look_again()
             case TimerKind.CONSENT | TimerKind.EXPIRY:
                 self._on_consent_due(key, now=now)
             case TimerKind.RECHECK:
@@ -443,10 +440,7 @@ class Agent:
             case TimerKind.KEEPALIVE:
                 is_concluded = all(stream.is_selected for stream in self._core.streams.values())
                 self._gatherer.keep_alive(is_concluded=is_concluded, now=now)
-            case TimerKind.CLOSE:
-                self._core.relays.clear()
-                self._end_if_released()
-            case TimerKind.PATIENCE | TimerKind.NOMINATION | TimerKind.LIVENESS:
+            case _:  # PATIENCE, NOMINATION, LIVENESS: time to look again
                 self._touch()
 
     def _on_transactions_due(self, now: Instant) -> None:
@@ -465,23 +459,18 @@ class Agent:
                 self._touch()
 
     def _on_check_timeout(self, check: Check, due: TimedOut[Purpose]) -> None:
-        generation = self._core.generation_of(check.pair)
-        if generation is None or check.pair.transaction_id != due.transaction.transaction_id:
-            return
-        if due.integrity_violated:
-            generation.was_refused = True
+        check.pair.was_refused = due.integrity_violated
         self._outgoing.fail(check)
         self._touch()
 
     def _on_consent_due(self, key: TimerKey, *, now: Instant) -> None:
         pair = self._consent.watched(key.id)
-        if pair is None:
-            return
+        assert pair is not None  # its deadlines go when it is unwatched,
+        generation = self._core.generation_of(pair)
+        assert generation is not None  # and it is unwatched before it is discarded
         if key.kind is TimerKind.EXPIRY:
             self._lose(pair, now=now)
-            return
-        generation = self._core.generation_of(pair)
-        if generation is not None:
+        else:
             self._consent.check(generation, pair, now=now)
 
     # -- what follows ---------------------------------------------------------------------------------------------
@@ -521,9 +510,9 @@ class Agent:
         while events:
             relay, event = events.popleft()
             if isinstance(event, PeerDataReceived):
-                socket = self._core.sockets.get(event.relayed)
-                if socket is not None:
-                    self._on_payload(socket, event.peer, event.payload, now=now)
+                # An allocation gives nothing before a permission was sent, and nothing once it is closed.
+                socket = self._core.sockets[event.relayed]
+                self._on_payload(socket, event.peer, event.payload, now=now)
                 continue
             if isinstance(event, ChannelBound):
                 self._refresh_flow(relay, event.peer, now=now)

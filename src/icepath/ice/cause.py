@@ -26,4 +26,6 @@ def cause_of_failure(core: Core, stream: Stream, *, heard_server: bool, asked_se
 
 def _was_refused(core: Core, generation: Generation) -> bool:
     """Says whether checks arrived that our password does not verify, or answers that theirs does not."""
-    return generation.was_refused or any(transaction.refused_responses for transaction in core.transactions)
+    if generation.was_refused or any(pair.was_refused for pair in generation.checklist.pairs.values()):
+        return True
+    return any(transaction.refused_responses for transaction in core.transactions)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from typing import NamedTuple, TypeAlias, final
 
 from icepath.entropy import tie_breaker
 from icepath.ice.candidate import Foundations, LocalPreferences
 from icepath.ice.checklist import ChecklistSet
-from icepath.ice.config import MAX_RTO, MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
+from icepath.ice.config import MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
 from icepath.ice.events import AgentEvent, PolicyFailed, RoleChanged
 from icepath.ice.pacer import Pacer, ReserveSlot
 from icepath.ice.pair import CandidatePair
@@ -45,7 +46,6 @@ class TimerKind(Enum):
     LIVENESS = auto()
     KEEPALIVE = auto()
     ALLOCATION = auto()
-    CLOSE = auto()
 
 
 class TimerKey(NamedTuple):
@@ -207,8 +207,8 @@ class Core:
         """Asks the policy for a retransmission timeout; RFC 8445 §14.3's floor holds whatever it says."""
         try:
             rto = max(MIN_RTO, self.config.rto(view))
-            if rto > MAX_RTO:
-                raise ValueError(f"{rto} s is more than {MAX_RTO} s")
+            if rto == inf:
+                raise ValueError("an endless retransmission timeout")
             return rto
         except Exception as failure:  # a policy is the application's code: law 1 holds whatever it does
             self.outbox.put(PolicyFailed("rto", repr(failure)))

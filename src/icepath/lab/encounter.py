@@ -57,7 +57,7 @@ class Side:
     settled_at: Instant | None = None
     pair: PairSnapshot | None = None
     state: State = State.NEW
-    others: list[Event] = field(default_factory=list)
+    others: list[Event] = field(default_factory=list[Event])
     """Every other event."""
 
 
@@ -79,6 +79,8 @@ class Plan:
     """The share of packets lost on each client's access link, towards the network only."""
     honours_flows: bool = True
     relay_only: bool = False
+    password: Secret = PASSWORD
+    """What the agents tell the TURN server; it knows `PASSWORD`."""
     roles: tuple[Role, Role] = (Role.CONTROLLING, Role.CONTROLLED)
 
 
@@ -120,13 +122,13 @@ class Encounter:
         if False in families:
             hosts.insert(0, address)
         servers = [
-            Server(parse_server_uri(f"{scheme}:11.0.9.{number + 1}:{STUN_PORT}"), USERNAME, PASSWORD)
+            Server(parse_server_uri(f"{scheme}:11.0.9.{number + 1}:{STUN_PORT}"), USERNAME, self.plan.password)
             for number in range(self.plan.dead_servers)
             for scheme in ("stun", "turn")
         ]
         for each in hosts:
             if self.plan.has_turn:
-                servers.append(Server(parse_server_uri(f"turn:{each}"), USERNAME, PASSWORD))
+                servers.append(Server(parse_server_uri(f"turn:{each}"), USERNAME, self.plan.password))
             if self.plan.has_stun:
                 servers.append(Server(parse_server_uri(f"stun:{each}")))
         return tuple(servers)
