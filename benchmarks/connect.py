@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from interop.lab import agents, coturn, namespaces
 from interop.lab.minima import BOUNDS
 from interop.lab.rows import ROUND_TRIP, World, world
-from interop.lab.runner import PairResult, Plan, run_pair
+from interop.lab.runner import AgentKind, PairResult, Plan, run_pair
 
 LOSS_ROWS = ("none:none", "apdf:apdf", "sym:apdf", "sym:sym")
 TIMEOUT = 20.0
@@ -205,7 +205,7 @@ def _world(row: str, options: argparse.Namespace, seed: int) -> Iterator[World]:
             print(f"  {row}: the link sent 1 % of its packets {late} ms late or later", file=sys.stderr)
 
 
-def _kinds(pair: str) -> tuple[agents.AgentKind, agents.AgentKind]:
+def _kinds(pair: str) -> tuple[AgentKind, AgentKind]:
     left, _, right = pair.partition(":")
     return agents.KINDS[left], agents.KINDS[right or left]
 
