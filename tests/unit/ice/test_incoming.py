@@ -166,6 +166,7 @@ class TestAnswer:
 
 class TestRefusal:
     @pytest.mark.rfc("8445", "7.3")
+    @pytest.mark.rfc("8489", "9.1.3")
     @pytest.mark.parametrize(
         ("message", "code", "reason"),
         [
@@ -187,6 +188,7 @@ class TestRefusal:
         assert code_of(response) == code
         assert response.has_fingerprint
         assert not response.has_integrity
+        assert response.get(Username) is None
         assert not table.generation().checklist.pairs
         assert not table.generation().remote_candidates
         assert [each for each in outputs if getattr(each, "reason", None) is reason]

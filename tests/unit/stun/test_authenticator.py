@@ -308,6 +308,31 @@ class TestStaleNonce:
         assert isinstance(judge(authenticator(), message), Authenticated)
 
 
+@pytest.mark.rfc("8489", "9.2.4")
+class TestRefusals:
+    def test_a_challenge_holds_what_the_next_request_needs_and_nothing_of_the_user(self) -> None:
+        server, late = authenticator(), 10_000.0
+        refusals = [
+            judge(server, request(), now=late),
+            judge(server, request(*signing_attributes(server, now=late), key=IntegrityKey(b"wrong")), now=late),
+            judge(server, request(Username("bob"), Realm(REALM), Nonce(b"old"), key=key()), now=late),
+            judge(server, request(*signing_attributes(server, now=0.0), key=key()), now=late),
+        ]
+        assert [code_of(refusal) for refusal in refusals] == [401, 401, 401, 438]
+        for refusal in refusals:
+            assert isinstance(refusal, Refused)
+            assert [type(each) for each in refusal.attributes] == [ErrorCode, Realm, Nonce, PasswordAlgorithms]
+            assert refusal.key is None
+            again = request(Username("alice"), Realm(REALM), Nonce(nonce_of(refusal)), key=key())
+            assert isinstance(judge(server, again, now=late), Authenticated)
+
+    def test_a_bad_request_is_told_nothing_more(self) -> None:
+        refusal = judge(authenticator(), request(Username("alice"), key=key()))
+        assert isinstance(refusal, Refused)
+        assert [type(each) for each in refusal.attributes] == [ErrorCode]
+        assert refusal.key is None
+
+
 def test_a_refusal_does_not_show_its_key() -> None:
     assert "key" not in repr(unknown_attributes((1,), key=key()))
 

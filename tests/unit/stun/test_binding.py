@@ -145,6 +145,16 @@ class TestSuccess:
         answer(machine, MessageClass.SUCCESS, *attributes)
         assert machine.take_outputs() == [BindingFailed(BindingFailure.BAD_RESPONSE)]
 
+    @pytest.mark.rfc("8489", "6.3.3")
+    def test_an_address_of_an_unknown_family_makes_the_answer_malformed(self) -> None:
+        machine = client()
+        message = sent(machine)
+        unknown_family = UnknownAttribute(XorMappedAddress.TYPE, bytes.fromhex("0003 1234 00000000"))
+        answer(machine, MessageClass.SUCCESS, unknown_family, MappedAddress(MAPPED), to=message)
+        assert machine.take_outputs() == [DatagramDropped(DropReason.MALFORMED, 1, SERVER)]
+        answer(machine, MessageClass.SUCCESS, XorMappedAddress(MAPPED), to=message)
+        assert ReflexiveDiscovered(MAPPED, 0.0) in machine.take_outputs()
+
     def test_a_second_answer_is_unknown(self) -> None:
         machine = client()
         message = sent(machine)

@@ -250,6 +250,12 @@ class TestUnauthenticated:
         assert auth.attributes()[3:] == (PasswordAlgorithms(offered), chosen)
         assert same_key(auth.key, derive_key("user", "realm", Secret("pass"), PasswordAlgorithmId(chosen.algorithm)))
 
+    @pytest.mark.rfc("8489", "14.10")
+    def test_a_nonce_is_echoed_as_long_as_the_server_made_it(self) -> None:
+        auth = LongTermAuthentication(USER)
+        assert auth.on_error(challenge_of(nonce=b"n" * 763)) is AuthVerdict.RETRY
+        assert Nonce(b"n" * 763) in auth.attributes()
+
     @pytest.mark.rfc("8489", "9.2.5")
     @pytest.mark.rfc("8489", "14.4")
     def test_an_anonymous_username_is_hashed(self) -> None:

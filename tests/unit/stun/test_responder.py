@@ -68,6 +68,7 @@ class TestAnswer:
         assert message.transaction_id == ID
         assert message.attributes == (XorMappedAddress(client),)
 
+    @pytest.mark.rfc("8489", "6.3.1")
     def test_answers_each_time_the_same(self) -> None:
         machine = responder()
         assert ask(machine, request()) == ask(machine, request())
@@ -86,6 +87,7 @@ class TestAnswer:
         with pytest.raises(InvalidArgument, match="SOFTWARE"):
             ResponderConfig(software="x" * 128)
 
+    @pytest.mark.rfc("8489", "12")
     @pytest.mark.parametrize("fingerprint", [True, False])
     def test_has_a_fingerprint_when_the_request_has(self, fingerprint: bool) -> None:
         assert answer_to(responder(), request(fingerprint=fingerprint)).has_fingerprint is fingerprint
@@ -199,6 +201,7 @@ class TestDropped:
         machine.receive(Datagram(SERVER, client, request()), now=0.0)
         assert machine.take_outputs() == [DatagramDropped(DropReason.WRONG_ADDRESS, 1, client)]
 
+    @pytest.mark.rfc("8489", "12")
     def test_what_is_no_datagram(self) -> None:
         machine = responder()
         machine.receive(Closed(Handle(-1), CloseReason.EOF), now=0.0)

@@ -104,6 +104,7 @@ class TestSend:
         play.send(PEER, b"data")
         assert play.requests()
 
+    @pytest.mark.rfc("8656", "11.1")
     def test_as_soon_as_the_permission_is_on_its_way(self) -> None:
         play = allocated()
         with pytest.raises(InvalidState, match="permit"):

@@ -136,6 +136,13 @@ class TestSending:
         assert desk.requests.take_due(0.5) == []
         assert desk.outbox.take() == [first]
 
+    @pytest.mark.rfc("8489", "6.2.1")
+    def test_the_rto_stays_the_configs_whatever_was_measured(self) -> None:
+        desk = Desk()
+        desk.answer(desk.submit(ALLOCATE), key=key_of(ALICE), now=0.02)
+        desk.submit(REFRESH, now=1.0)
+        assert desk.requests.next_deadline() == 1.5
+
     def test_reports_silence(self) -> None:
         desk = Desk(policy=RetransmissionPolicy(rto=1, rc=1, rm=2))
         desk.submit(REFRESH, now=5.0)

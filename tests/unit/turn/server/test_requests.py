@@ -152,6 +152,22 @@ class TestAllocate:
         assert desk.answer() == first
         assert desk.server.allocation_count == 1
 
+    @pytest.mark.rfc("8489", "6.3.1")
+    def test_any_other_request_is_done_again_and_answered_alike(self) -> None:
+        desk = Desk()
+        desk.allocate()
+        for payload in (
+            desk.encode(Method.CREATE_PERMISSION, XorPeerAddress(PEER)),
+            desk.encode(Method.CHANNEL_BIND, ChannelNumber(0x4000), XorPeerAddress(PEER)),
+            desk.encode(Method.REFRESH, Lifetime(1200)),
+        ):
+            desk.receive(payload)
+            first = desk.answer()
+            assert first is not None
+            desk.receive(payload)
+            assert desk.answer() == first
+        assert desk.server.allocation_count == 1
+
     def test_quota_counts_the_user_not_the_address(self) -> None:
         desk = Desk(authenticates=True, max_allocations_per_user=1)
         desk.allocate(credentials=ALICE)

@@ -26,6 +26,7 @@ from icepath.wire.attributes import (
     Data,
     DontFragment,
     Icmp,
+    Lifetime,
     RequestedTransport,
     UnknownAttribute,
     XorMappedAddress,
@@ -105,6 +106,25 @@ class TestFromClients:
         desk.receive(send_indication(XorPeerAddress(PEER), Data(b"late")))
         assert [datagram.payload for datagram in desk.sent] == [b"in time"]
 
+    @pytest.mark.rfc("8656", "12.6")
+    def test_channel_data_renews_neither_channel_nor_permission(self) -> None:
+        desk = permitted(channel=True)
+        desk.now = 299.0
+        desk.receive(encode_channel_data(0x4000, b"client"))
+        desk.receive(b"peer", local=RELAYED, remote=PEER)
+        desk.sent.clear()
+        desk.now = 300.0
+        desk.receive(b"late", local=RELAYED, remote=PEER)
+        assert not desk.sent
+        desk.code(Method.REFRESH, Lifetime(3600))
+        desk.now = 599.0
+        desk.receive(encode_channel_data(0x4000, b"client"))
+        desk.sent.clear()
+        desk.now = 600.0
+        desk.receive(encode_channel_data(0x4000, b"late"))
+        assert not desk.sent
+
+    @pytest.mark.rfc("8656", "11.2")
     @pytest.mark.parametrize(
         "attributes",
         [
