@@ -23,8 +23,6 @@ from icepath.wire.uri import ServerUri
 
 # RFC 8445 §14.3: "Agents MUST NOT use an RTO value smaller than 500 ms."
 MIN_RTO: Final[Seconds] = 0.5
-# A request that is not repeated within a minute is as good as none.
-MAX_RTO: Final[Seconds] = 60.0
 # RFC 8863 §4: recommended is the time a check takes to fail with the default RTO and Rc.
 DEFAULT_PATIENCE: Final[Seconds] = 39.5
 # RFC 7675 §5.1: "SHOULD set a default interval of 5 seconds", "MUST NOT ... less than 4" after jitter.
