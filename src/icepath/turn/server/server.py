@@ -172,7 +172,9 @@ class TurnServer:
             or not allocation.permissions.is_permitted(peer.address.host, now)
         ):
             return DropReason.NO_PERMISSION
-        dont_fragment = message.get(DontFragment) is not None
+        # RFC 8656 §13.1-13.3: only what is IPv4 on both sides has a DF bit to set; elsewhere it "MUST be ignored".
+        is_ipv4 = not (peer.address.is_ipv6 or datagram.remote.is_ipv6)
+        dont_fragment = is_ipv4 and message.get(DontFragment) is not None
         return self._relay_to_peer(allocation, peer.address, data.payload, dont_fragment=dont_fragment)
 
     def _relay_to_peer(

@@ -36,6 +36,7 @@ from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, encode_message
 from unit.turn.serving import CLIENT, LISTEN, PEER, PEER6, RELAY4, RELAYED, RELEASE, V6, Desk
 
+CLIENT6 = Address("2001:db8:3::7", 61000)
 OTHER = Address("203.0.113.51", 7001)
 
 
@@ -75,6 +76,17 @@ class TestFromClients:
         mark: tuple[Attribute, ...] = (DontFragment(),) if dont_fragment else ()
         desk.receive(send_indication(XorPeerAddress(PEER), *mark, Data(b"data")))
         assert desk.sent == [Datagram(RELAYED, PEER, b"data", dont_fragment)]
+
+    @pytest.mark.rfc("8656", "13.1")
+    @pytest.mark.rfc("8656", "13.2")
+    @pytest.mark.rfc("8656", "13.3")
+    @pytest.mark.parametrize(("client", "peer"), [(CLIENT, PEER6), (CLIENT6, PEER6), (CLIENT6, PEER)])
+    def test_dont_fragment_is_ignored_where_ipv6_is_on_either_side(self, client: Address, peer: Address) -> None:
+        desk = Desk()
+        desk.allocate(AdditionalAddressFamily(V6), client=client)
+        assert desk.code(Method.CREATE_PERMISSION, XorPeerAddress(peer), client=client) == 0
+        desk.receive(send_indication(XorPeerAddress(peer), DontFragment(), Data(b"data")), remote=client)
+        assert [(each.remote, each.dont_fragment) for each in desk.sent] == [(peer, False)]
 
     @pytest.mark.rfc("8656", "12.6")
     @pytest.mark.parametrize("payload", [b"", b"data"])
