@@ -256,6 +256,13 @@ class TestUnauthenticated:
         assert auth.on_error(challenge_of(nonce=b"n" * 763)) is AuthVerdict.RETRY
         assert Nonce(b"n" * 763) in auth.attributes()
 
+    @pytest.mark.rfc("8489", "14.4")
+    def test_a_username_is_hashed_as_opaque_string_prepares_it(self) -> None:
+        composed, decomposed = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
+        auth = LongTermAuthentication(LongTermCredentials(decomposed, Secret("pass")))
+        auth.on_error(challenge_of(nonce=nonce(ANONYMITY), realm=decomposed))
+        assert auth.attributes()[0] == Userhash(sha256(f"{composed}:{composed}".encode()).digest())
+
     @pytest.mark.rfc("8489", "9.2.5")
     @pytest.mark.rfc("8489", "14.4")
     def test_an_anonymous_username_is_hashed(self) -> None:
