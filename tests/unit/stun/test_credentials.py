@@ -256,6 +256,12 @@ class TestUnauthenticated:
         assert auth.on_error(challenge_of(nonce=b"n" * 763)) is AuthVerdict.RETRY
         assert Nonce(b"n" * 763) in auth.attributes()
 
+    @pytest.mark.rfc("8489", "14.3")
+    def test_a_username_is_sent_as_opaque_string_prepares_it(self) -> None:
+        auth = LongTermAuthentication(LongTermCredentials("cafe\N{COMBINING ACUTE ACCENT}", Secret("pass")))
+        auth.on_error(challenge_of(nonce=b"nonce"))
+        assert auth.attributes()[0] == Username("caf\N{LATIN SMALL LETTER E WITH ACUTE}")
+
     @pytest.mark.rfc("8489", "14.4")
     def test_a_username_is_hashed_as_opaque_string_prepares_it(self) -> None:
         composed, decomposed = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
