@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +64,16 @@ def test_a_failed_server_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"candidate", "server-failed", "result"} == {line["type"] for line in lines}
     assert lines[-1]["ok"] is False
     assert lines[-1]["failed"] == ["turn:127.0.0.1:9"]
+
+
+def test_a_silent_server_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"stun:127.0.0.1:{silent.getsockname()[1]}"
+        assert main(["gather", "--loopback", "--server", url, "--timeout", "0.3"]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"no candidate in \d\.\d s", said)
+    assert said.splitlines()[-1].endswith("1 server failed")
 
 
 def test_no_candidate_is_exit_3(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

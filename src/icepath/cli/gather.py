@@ -30,6 +30,8 @@ async def gather(report: Report, asked: Asked, timeout: Seconds) -> Exit:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+    for row in gathered.give_up(elapsed):
+        _show(report, row)
     return _conclude(report, gathered, elapsed)
 
 

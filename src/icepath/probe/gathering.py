@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from icepath.aio.events import CandidateGathered, Event, ServerFailed
+from icepath.aio.events import CandidateGathered, Event, GatheringCompleted, ServerFailed
 from icepath.errors import Cause
 from icepath.ice.config import Server
 from icepath.net import Seconds
@@ -61,6 +61,7 @@ class Gathered:
         self._interfaces = interfaces
         self._answered: set[str] = set()
         self._failed: dict[str, None] = {}
+        self._is_complete = False
 
     def take(self, event: Event, at: Seconds) -> Row | None:
         """Returns the event's row; None when it has none."""
@@ -69,10 +70,24 @@ class Gathered:
                 row = self._candidate(candidate, at)
             case ServerFailed():
                 row = self._failure(event, at)
+            case GatheringCompleted():
+                self._is_complete = True
+                return None
             case _:
                 return None
         self.rows.append(row)
         return row
+
+    def give_up(self, at: Seconds) -> list[Row]:
+        """Returns a row for each server that gave nothing until now, if not all have answered or failed."""
+        if self._is_complete:
+            return []
+        silent = [url for url in self._users if url not in self._answered and url not in self._failed]
+        self._failed.update(dict.fromkeys(silent))
+        cause = Cause.SERVER_UNREACHABLE
+        rows = [Row(at, "-", url, f"no candidate in {at:.1f} s", cause=cause) for url in silent]
+        self.rows += rows
+        return rows
 
     @property
     def candidates(self) -> int:
@@ -83,11 +98,6 @@ class Gathered:
     def failed(self) -> list[str]:
         """Returns the URLs of the servers that failed and gave no candidate to any interface."""
         return [url for url in self._failed if url not in self._answered]
-
-    @property
-    def unanswered(self) -> list[str]:
-        """Returns the URLs of the servers of which nothing is known."""
-        return [url for url in self._users if url not in self._answered and url not in self._failed]
 
     def _candidate(self, candidate: Candidate, at: Seconds) -> Row:
         if candidate.url is not None:

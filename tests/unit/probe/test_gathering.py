@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from icepath.aio.events import CandidateGathered, GatheringCompleted, ServerFailed
+from icepath.aio.events import CandidateGathered, GatheringCompleted, ServerFailed, StateChanged
 from icepath.entropy import Secret
 from icepath.errors import Cause
 from icepath.ice.config import Server
+from icepath.ice.events import State
 from icepath.net import Address
 from icepath.probe.gathering import Gathered
 from icepath.wire.candidate_line import parse_candidate
@@ -30,8 +31,18 @@ def test_candidates_say_where_they_come_from() -> None:
     assert (host.kind, host.what, host.where) == ("host", "[2001:db8::1]:5000", "wlan0")
     assert (reflexive.kind, reflexive.what, reflexive.where) == ("srflx", "203.0.113.7:5000", STUN)
     assert gathered.candidates == 2
-    assert gathered.unanswered == [TURN]
     assert gathered.take(GatheringCompleted(), 1.0) is None
+    assert gathered.take(StateChanged(State.CHECKING), 1.0) is None
+    assert gathered.give_up(2.0) == [], "all have answered or failed, the others' candidates were redundant"
+
+
+def test_a_silent_server_is_given_up_in_time() -> None:
+    gathered = Gathered(SERVERS, {})
+    gathered.take(CandidateGathered(REFLEXIVE), 0.05)
+    (row,) = gathered.give_up(10.0)
+    assert (row.kind, row.what, row.where) == ("-", TURN, "no candidate in 10.0 s")
+    assert gathered.failed == [TURN]
+    assert gathered.give_up(11.0) == []
 
 
 def test_a_server_that_failed_from_one_address_only_has_not_failed() -> None:
