@@ -23,7 +23,7 @@ missing_packages() {
 missing_npm_packages() {
     for package in $NPM_PACKAGES; do
         manifest="$NODE_FOLDER/node_modules/${package%@*}/package.json"
-        grep -q "\"version\": \"${package#*@}\"" "$manifest" 2>/dev/null || echo "$package"
+        grep -q "\"version\": \"${package##*@}\"" "$manifest" 2>/dev/null || echo "$package"
     done
 }
 
