@@ -22,6 +22,7 @@ from icepath.machine import (
     FlowAction,
     FlowKey,
     FlowUsed,
+    Relay,
     SetFlow,
     apply_flow,
     flow_channel,
@@ -49,8 +50,8 @@ class Flow:
         "_window_end",
         "_window_octets",
         "action",
-        "as_it_is",
         "budget",
+        "is_plain",
         "key",
         "last_sent",
         "octets",
@@ -65,7 +66,9 @@ class Flow:
         self.until: Final = command.until
         self.budget: Final = command.budget
         self.sink: Final = sink
-        self.as_it_is: Final = isinstance(command.action, Deliver) and not command.action.unwrap
+        self.is_plain: Final = (
+            isinstance(command.action, Deliver) and not command.action.unwrap and command.budget is None
+        )
         self.packets = 0
         self.octets = 0
         self.last_sent: Instant = 0.0
@@ -147,21 +150,29 @@ class FlowTable:
                 return False
         if now >= flow.until:
             return False
-        data: bytes | None = payload
-        if not flow.as_it_is:
-            data = apply_flow(flow.action, payload)
-            if data is None:
-                return False
-        if flow.budget is not None and not flow.admits(len(payload), flow.budget, now):
-            return False
-        assert data is not None
+        if not flow.is_plain:
+            return _take_changed(flow, payload, now)
         flow.packets += 1
-        flow.octets += len(data)
-        flow.last_sent = now
-        flow.sink(data)
+        flow.octets += len(payload)
+        flow.sink(payload)
         return True
 
     def used(self) -> list[FlowUsed]:
         """Returns what every flow carried since its last report."""
         flows = [*self._direct.values(), *self._channels.values()]
         return [report for report in (flow.used() for flow in flows) if report is not None]
+
+
+def _take_changed(flow: Flow, payload: bytes, now: Instant) -> bool:
+    """Carries a datagram of a flow that has a budget, or changes the payload."""
+    data = apply_flow(flow.action, payload)
+    if data is None:
+        return False
+    if flow.budget is not None and not flow.admits(len(payload), flow.budget, now):
+        return False
+    flow.packets += 1
+    flow.octets += len(data)
+    if isinstance(flow.action, Relay):
+        flow.last_sent = now
+    flow.sink(data)
+    return True

@@ -34,7 +34,7 @@ def test_a_flow_carries_its_datagrams_and_counts_them() -> None:
     assert table.take(SOURCE, b"\x80data", 1.0)
     assert table.take(SOURCE, b"\x80more", 2.0)
     assert got == [b"\x80data", b"\x80more"]
-    assert table.used() == [FlowUsed(FlowKey(LOCAL, REMOTE), 2, 10, 2.0)]
+    assert table.used() == [FlowUsed(FlowKey(LOCAL, REMOTE), 2, 10, 0.0)]
     assert table.used() == []
 
 
@@ -59,7 +59,7 @@ def test_a_dropped_flow_reports_its_use_and_carries_no_more() -> None:
     command = a_flow()
     table.set(command, got.append)
     table.take(SOURCE, b"\x80data", 1.0)
-    assert table.drop(command.key) == FlowUsed(command.key, 1, 5, 1.0)
+    assert table.drop(command.key) == FlowUsed(command.key, 1, 5, 0.0)
     assert not table.take(SOURCE, b"\x80data", 1.0)
     assert table.drop(command.key) is None
     assert len(table) == 0
@@ -69,7 +69,7 @@ def test_renewing_reports_what_the_older_one_carried() -> None:
     table, got = FlowTable(), list[bytes]()
     table.set(a_flow(until=10.0), got.append)
     table.take(SOURCE, b"\x80data", 1.0)
-    assert table.set(a_flow(until=20.0), got.append) == FlowUsed(FlowKey(LOCAL, REMOTE), 1, 5, 1.0)
+    assert table.set(a_flow(until=20.0), got.append) == FlowUsed(FlowKey(LOCAL, REMOTE), 1, 5, 0.0)
     assert table.take(SOURCE, b"\x80data", 15.0)
 
 
@@ -79,7 +79,7 @@ def test_channel_data_is_unwrapped_to_its_length() -> None:
     table.set(command, got.append)
     assert table.take(SOURCE, channel_data(b"abc") + b"\0", 1.0)
     assert got == [b"abc"]
-    assert table.used() == [FlowUsed(command.key, 1, 3, 1.0)]
+    assert table.used() == [FlowUsed(command.key, 1, 3, 0.0)]
     table.drop(command.key)
     assert len(table) == 0
 
@@ -110,6 +110,7 @@ def test_a_relay_wraps_for_the_client() -> None:
     table.set(a_flow(action=Relay(LOCAL, Address("203.0.113.1", 3000), wrap=CHANNEL)), got.append)
     assert table.take(SOURCE, b"\x80abc", 1.0)
     assert got == [channel_data(b"\x80abc")]
+    assert table.used() == [FlowUsed(FlowKey(LOCAL, REMOTE), 1, 8, 1.0)]
 
 
 def test_the_budget_holds_in_each_window_and_survives_renewal() -> None:
