@@ -60,7 +60,7 @@ fuzz: $(STAMP)
 	    name=$${target#fuzz/target_}; name=$${name%.py}; \
 	    mkdir -p build/fuzz/$$name; \
 	    echo "fuzzing $$name for $(FUZZ_SECONDS) s"; \
-	    $(PYTHON) $$target build/fuzz/$$name fuzz/corpus/$$name -max_total_time=$(FUZZ_SECONDS) \
+	    PYTHONPATH=tests $(PYTHON) $$target build/fuzz/$$name fuzz/corpus/$$name -max_total_time=$(FUZZ_SECONDS) \
 	        -artifact_prefix=build/fuzz/$$name/ -verbosity=0 || exit 1; \
 	done
 

@@ -211,10 +211,11 @@ class Company:
 class Walk(Generic[MachineT]):
     """Is one machine on its way through one schedule."""
 
-    def __init__(self, subject: Subject[MachineT], seed: int) -> None:
+    def __init__(self, subject: Subject[MachineT], seed: int, rng: random.Random | None = None) -> None:
+        """Takes its choices from the seed, or from `rng`; the machine's own random bytes are the seed's always."""
         self._subject = subject
         self._seed = seed
-        self._rng = random.Random(f"{seed}/walk")
+        self._rng = random.Random(f"{seed}/walk") if rng is None else rng
         self._now: Instant = START
         self._latest: Instant = START
         self._hoard = Hoard(subject.corpus)
@@ -237,6 +238,10 @@ class Walk(Generic[MachineT]):
             if index == closes_at:
                 self.close()
             self.wander()
+        self.finish()
+
+    def finish(self) -> None:
+        """Closes the machine, sees it end in time, and goes a little further."""
         self.close()
         self._run_to_the_end()
         for _ in range(8):
