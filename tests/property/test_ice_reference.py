@@ -211,7 +211,7 @@ def test_priorities_of_a_stream_are_unique_and_lawful(drawn: list[tuple[bool, in
         address = Address(f"2001:db8::{number:x}" if is_ipv6 else f"192.0.2.{number}", 4000)
         host = preferences.for_address(address, cost, component)
         priorities.append(candidate_priority(CandidateType.HOST, host, component))
-        if kind is not CandidateType.HOST:
+        for _server in range(number % 3 if kind is not CandidateType.HOST else 0):
             preference = preferences.unique(kind, host, component)
             priorities.append(candidate_priority(kind, preference, component))
     assert len(set(priorities)) == len(priorities)

@@ -117,6 +117,7 @@ class Agent:
         socket = self._core.sockets.get(address)
         if socket is not None and socket.relay is None:
             del self._core.sockets[address]
+            self._gatherer.remove_socket(address)
             for relay in list(self._core.relays.values()):
                 if relay.host is socket:
                     remove_relay(self._core, self._conclusion, relay, now=now)

@@ -134,10 +134,7 @@ class Conclusion:
 
     def _decide(self, view: NominationView) -> Nominate | Wait:
         try:
-            decision = self._core.config.nomination(view)
-            if not isinstance(decision, (Nominate, Wait)):
-                raise TypeError(f"neither Nominate nor Wait, but {decision!r}")
-            return decision
+            return _checked(self._core.config.nomination(view))
         except Exception as failure:  # a policy is the application's code: law 1 holds whatever it does
             self._core.outbox.put(PolicyFailed("nomination", repr(failure)))
             return nominate_best(view)
@@ -246,6 +243,13 @@ class Conclusion:
             self.state = state
             self.cause = cause
             self._core.outbox.put(StateChanged(state, cause))
+
+
+def _checked(decision: object) -> Nominate | Wait:
+    """Returns the decision; Raises: TypeError when it is none, as from a policy that no type-checker saw."""
+    if not isinstance(decision, (Nominate, Wait)):
+        raise TypeError(f"neither Nominate nor Wait, but {decision!r}")
+    return decision
 
 
 def _by_valid_priority(pair: CandidatePair) -> tuple[int, int]:

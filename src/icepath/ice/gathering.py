@@ -207,6 +207,16 @@ class Gatherer:
             self._ask_from(socket, state)
         return local
 
+    def remove_socket(self, address: Address) -> None:
+        """Forgets what was asked from a host socket: nothing waits for its answers, and it may come back."""
+        for transaction in self._core.transactions:
+            if isinstance(transaction.context, ServerQuery) and transaction.context.local == address:
+                self._core.transactions.cancel(transaction.transaction_id)
+        self._asks = deque(ask for ask in self._asks if ask.socket.address != address)
+        self._asked = {key for key in self._asked if key[1] != address}
+        self._in_flight = {key for key in self._in_flight if key[1] != address}
+        self._answered = {key: url for key, url in self._answered.items() if key[0] != address}
+
     def end_of_local_addresses(self) -> None:
         """Notes that no further local address is expected now."""
         self._local_ended = True

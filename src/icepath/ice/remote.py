@@ -48,11 +48,12 @@ class RemoteSide:
         generation = stream.current
         if generation.remote is None:
             self._begin(stream, generation, description, now=now)
-            for (address, _), candidate in list(generation.remote_candidates.items()):
+            known = [(candidate, address) for (address, _), candidate in generation.remote_candidates.items()]
+            for candidate, address in sorted(known, key=lambda each: _forming_order(each[0])):
                 pair_remote(self._core, stream, candidate, address)
         elif not _is_same(generation, description):
             raise InvalidState("the other side restarted: call restart() before taking its new description")
-        for candidate in description.candidates:
+        for candidate in sorted(description.candidates, key=_forming_order):
             self.add_candidate(stream, candidate, now=now)
         if description.end_of_candidates:
             generation.remote_ended = True
@@ -151,6 +152,11 @@ class RemoteSide:
             if pair.remote_address == address and pair.component == candidate.component:
                 pair.remote = replace(candidate)
                 pair.reprioritize(self._core.is_controlling)
+
+
+def _forming_order(candidate: Candidate) -> tuple[int, int]:
+    """Orders candidates that come together so that one pair of a foundation begins Waiting (RFC 8445 §6.1.2.6)."""
+    return (candidate.component, -candidate.priority)
 
 
 def _is_of_session(generation: Generation, candidate: Candidate) -> bool:

@@ -56,6 +56,11 @@ class TestCauseOfFailure:
         table.core.transactions.match(decode_message(forged), local=HOST, remote=REMOTE, now=0.1)
         assert cause(table, asked=True) is Cause.WRONG_PASSWORD
 
+    def test_when_a_check_timed_out_over_answers_that_did_not_verify(self) -> None:
+        table, pair = bench()
+        pair.was_refused = True
+        assert cause(table, asked=True) is Cause.WRONG_PASSWORD
+
     @pytest.mark.parametrize(
         ("asked", "heard", "answered", "expected"),
         [

@@ -531,6 +531,7 @@ class TestPatience:
         ]
 
     @pytest.mark.rfc("8863", "4")
+    @pytest.mark.rfc("8863", "5")
     def test_patience_holds_without_any_candidate_and_after_the_end_of_candidates(self) -> None:
         table = Bench()
         table.meet()

@@ -283,6 +283,44 @@ class TestAsking:
         assert table.core.pacer.reserve(0.0) > 0.0
 
 
+class TestRemovedSocket:
+    def removed(self, *servers: Server) -> tuple[Bench, list[Datagram]]:
+        table = bench(*servers, hosts=(HOST, SECOND_HOST))
+        asked = ask_all(table)
+        del table.core.sockets[HOST]
+        table.gatherer.remove_socket(HOST)
+        return table, asked
+
+    def test_its_answers_are_not_waited_for_those_of_others_are(self) -> None:
+        table, asked = self.removed(STUN)
+        assert [each.local for each in asked] == [HOST, SECOND_HOST]
+        assert query_of(table).local == SECOND_HOST
+        table.gatherer.end_of_local_addresses()
+        assert not is_done(table)
+        answer(table, asked[1], XorMappedAddress(MAPPED))
+        assert is_done(table)
+        assert failures(table) == []
+
+    def test_what_it_had_to_ask_is_not_asked(self) -> None:
+        table = bench(STUN, hosts=(HOST, SECOND_HOST))
+        table.gatherer.remove_socket(HOST)
+        assert [each.local for each in ask_all(table)] == [SECOND_HOST]
+
+    def test_its_bindings_are_not_kept_alive(self) -> None:
+        table = bench(STUN, hosts=(HOST, SECOND_HOST))
+        for number, asked in enumerate(ask_all(table)):
+            answer(table, asked, XorMappedAddress(Address(MAPPED.host, number + 1)))
+        table.gatherer.remove_socket(HOST)
+        table.take()
+        table.gatherer.keep_alive(is_concluded=False, now=16.0)
+        assert [each.local for each in table.sent()] == [SECOND_HOST]
+
+    def test_when_it_comes_back_it_asks_again(self) -> None:
+        table, _ = self.removed(STUN)
+        table.add_host(HOST)
+        assert [(each.local, each.remote) for each in ask_all(table)] == [(HOST, SERVER)]
+
+
 class TestNames:
     def resolve(self, table: Bench) -> Handle:
         (asked,) = [output for output in table.take() if isinstance(output, Resolve)]
@@ -707,6 +745,7 @@ class TestKeepalive:
         return table
 
     @pytest.mark.rfc("8445", "5.1.1.4")
+    @pytest.mark.rfc("8445", "11")
     def test_a_binding_is_kept_alive_by_requests_every_15_seconds(self) -> None:
         table = self.answered()
         assert keepalive_at(table) == 1.0 + KEEPALIVE_INTERVAL

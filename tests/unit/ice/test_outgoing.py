@@ -348,7 +348,8 @@ class TestCancelledCheck:
 
 class TestFailure:
     @pytest.mark.rfc("8445", "7.2.5.2.4")
-    @pytest.mark.parametrize("code", [400, 401, 420, 500])
+    @pytest.mark.rfc("8445", "7.3")
+    @pytest.mark.parametrize("code", [300, 400, 401, 420, 500])
     def test_an_error_response_fails_the_pair(self, code: int) -> None:
         table, _, pair = bench()
         send(table, pair)

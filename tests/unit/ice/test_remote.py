@@ -374,6 +374,21 @@ class TestNames:
         assert not bench().remote_side.on_resolution(answer(Handle(99), REMOTE.host), now=4.0)
 
 
+@pytest.mark.rfc("8445", "6.1.2.6")
+@pytest.mark.parametrize("is_trickled", [True, False])
+def test_of_pairs_that_come_together_one_of_each_foundation_waits_in_whatever_order_they_are_told(
+    is_trickled: bool,
+) -> None:
+    table = bench(components=(2,))
+    table.add_host(Address(HOST.host, 4003), component=2)
+    told = [candidate(Address(REMOTE.host, 5003), component=2), candidate()]
+    for each in told if is_trickled else []:
+        add(table, each)
+    tell(table, description(*([] if is_trickled else told)))
+    states = {pair.component: pair.state for pair in table.generation().checklist.pairs.values()}
+    assert states == {1: PairState.WAITING, 2: PairState.FROZEN}
+
+
 def test_a_pair_formed_late_begins_as_if_it_had_been_there_from_the_start() -> None:
     table = bench()
     tell(table, description(candidate()))

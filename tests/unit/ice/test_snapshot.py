@@ -58,6 +58,7 @@ class TestPair:
 
 class TestLocalDescription:
     @pytest.mark.rfc("8445", "5.3")
+    @pytest.mark.rfc("8445", "10")
     def test_tells_credentials_candidates_and_options(self) -> None:
         table = bench()
         told = local_description(table.core, table.core.streams[1], is_done=False)
