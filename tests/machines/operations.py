@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from typing import Any, Final, final
 
-from machines.laws import Subject
+from machines.laws import Output, Subject
 from machines.subjects import SUBJECTS
 from machines.walks import Walk
 
@@ -54,8 +54,14 @@ class Choices(random.Random):
 
 def live(name: str, data: bytes) -> None:
     """Leads the subject of that name through the life that the bytes tell; raises LawBroken."""
+    lead(_SUBJECTS[name], data)
+
+
+def lead(subject: Subject[Any], data: bytes) -> list[Output]:
+    """Does so with any subject; returns what it said."""
     choices = Choices(data)
-    walk = Walk(_SUBJECTS[name], 0, choices)
+    walk = Walk(subject, 0, choices)
     while not choices.is_used_up and len(walk.steps) < MAX_STEPS:
         walk.wander()
     walk.finish()
+    return walk.said
