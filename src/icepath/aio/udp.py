@@ -114,7 +114,9 @@ class UdpSocket:
         self._has_writer = False
         self.is_closed = False
         self._by_task = options.reader == "task" or not self._add_reader()
-        self._joins = not self._by_task and options.join and join_datagrams(sock)
+        self._receive = self._receive_one
+        if not self._by_task and options.join and join_datagrams(sock):
+            self._receive = self._receive_joined
         if self._by_task:
             self._reading = self._loop.create_task(self._read_forever(), name=f"icepath udp {self.address}")
 
@@ -219,49 +221,39 @@ class UdpSocket:
         return True
 
     def _on_readable(self) -> None:
-        """Drains the socket, up to a bound, in one wake-up. Every datagram comes through here: calls are spared."""
+        """Drains the socket, up to a bound, in one wake-up."""
         now = time.monotonic()
-        is_ipv6 = self._is_ipv6
-        receive = self._sock.recvfrom
-        receive_joined = self._sock.recvmsg if self._joins else None
-        take = self.flows.take
-        read = given = 0
+        receive = self._receive
+        given = read = 0
         while read < self._options.drain:
             try:
-                if receive_joined is None:
-                    payload, source = receive(RECEIVE_SIZE)
-                else:
-                    payload, control, _, source = receive_joined(RECEIVE_SIZE, CONTROL_SIZE)
-                    if control:
-                        segments = _cut(payload, int.from_bytes(control[0][2], sys.byteorder))
-                        read += len(segments)
-                        given += sum(self._take(segment, source, now) for segment in segments)
-                        continue
-            except OSError as error:
-                if self._is_exhausted(error, read):
+                payload, source, size = receive()
+            except BlockingIOError:
+                if not read:
+                    # Nothing to read, yet woken: an ICMP error waits.
+                    self._report_errors()
+                break
+            except OSError:
+                # The pending ICMP error of an earlier datagram (Linux, with RECVERR), or a closed socket.
+                if self.is_closed:
                     break
                 read += 1
+                self._report_errors()
                 continue
-            read += 1
-            if payload and payload[0] > LAST_STUN_BYTE and take(source[:2] if is_ipv6 else source, payload, now):
-                continue
-            given += 1
-            self._sink.on_datagram(Datagram(self.address, self._canonical(source), payload), now)
+            for start in range(0, len(payload), size) if size else (0,):
+                read += 1
+                given += self._take(payload[start : start + size] if size else payload, source, now)
         if given:
             self._sink.on_drained(now)
 
-    def _is_exhausted(self, error: OSError, read: int) -> bool:
-        """Takes what a read raised; True when there is nothing more to read now."""
-        if isinstance(error, BlockingIOError):
-            if not read:
-                # Nothing to read, yet woken: an ICMP error waits.
-                self._report_errors()
-            return True
-        if self.is_closed:
-            return True
-        # The pending ICMP error of an earlier datagram (Linux, with RECVERR).
-        self._report_errors()
-        return False
+    def _receive_one(self) -> tuple[bytes, OsAddress, int]:
+        payload, source = self._sock.recvfrom(RECEIVE_SIZE)
+        return payload, source, 0
+
+    def _receive_joined(self) -> tuple[bytes, OsAddress, int]:
+        """Receives what the kernel has joined: datagrams of one source and of this size, the last may be shorter."""
+        payload, control, _, source = self._sock.recvmsg(RECEIVE_SIZE, CONTROL_SIZE)
+        return payload, source, int.from_bytes(control[0][2], sys.byteorder) if control else 0
 
     def _take(self, payload: bytes, source: OsAddress, now: Instant) -> bool:
         """Gives a datagram to its flow or else to the sink; True for the sink."""
@@ -370,8 +362,3 @@ class UdpSocket:
 def is_control(payload: bytes) -> bool:
     """Says whether the datagram is signalling (STUN that carries no application data)."""
     return bool(payload) and payload[0] <= LAST_STUN_BYTE and payload[:2] not in DATA_IN_STUN
-
-
-def _cut(payload: bytes, size: int) -> list[bytes]:
-    """Returns the datagrams that the kernel joined: all of this size, but the last, which may be shorter."""
-    return [payload[start : start + size] for start in range(0, len(payload), size)]
