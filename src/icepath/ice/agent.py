@@ -378,7 +378,7 @@ class Agent:
     def _on_consent_answer(self, pair: CandidatePair, message: Message, *, now: Instant) -> None:
         if message.message_class is MessageClass.SUCCESS:
             if pair.may_send_data(now):  # too late otherwise, though its deadline has not been seen to yet
-                pair.responses_received += 1
+                pair.counts.responses_received += 1
                 self._consent.grant(pair, now=now)
         else:
             error = message.get(ErrorCode)
@@ -451,7 +451,7 @@ class Agent:
             purpose = transaction.context
             if isinstance(due, Retransmission):
                 if isinstance(purpose, Check):
-                    purpose.pair.retransmissions_sent += 1
+                    purpose.pair.counts.retransmissions_sent += 1
                 core.transmit(transaction.local, transaction.remote, transaction.payload, now=now)
             elif isinstance(purpose, Check):
                 self._on_check_timeout(purpose, due)

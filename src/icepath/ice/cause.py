@@ -19,7 +19,7 @@ def cause_of_failure(core: Core, stream: Stream, *, heard_server: bool, asked_se
         return Cause.NO_COMMON_FAMILY
     if _was_refused(core, generation):
         return Cause.WRONG_PASSWORD
-    if asked_server and not heard_server and not any(pair.responses_received for pair in pairs):
+    if asked_server and not heard_server and not any(pair.counts.responses_received for pair in pairs):
         return Cause.UDP_BLOCKED
     return Cause.NO_ANSWER
 

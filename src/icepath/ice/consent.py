@@ -117,7 +117,7 @@ class Consent:
             policy=CONSENT_POLICY,
             now=now,
         )
-        pair.requests_sent += 1
+        pair.counts.requests_sent += 1
         self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
 
     def _schedule(self, pair: CandidatePair, *, now: Instant) -> None:

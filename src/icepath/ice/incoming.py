@@ -191,8 +191,8 @@ class Incoming:
         pair = self._pair_of(stream, generation, check, now=now)
         if pair is None:
             return None
-        pair.requests_received += 1
-        pair.responses_sent += 1
+        pair.counts.requests_received += 1
+        pair.counts.responses_sent += 1
         pair.last_heard = now
         self._trigger(generation, pair)
         if check.use_candidate and not self._core.is_controlling:

@@ -99,8 +99,7 @@ class Outgoing:
             core.transactions.stop_retransmitting(pair.transaction_id)
         pair.state = PairState.IN_PROGRESS
         pair.transaction_id = transaction_id
-        pair.requests_sent += 1
-        pair.last_request_at = now
+        pair.counts.requests_sent += 1
         core.transactions.start(
             transaction_id,
             local=pair.local.base,
@@ -116,7 +115,7 @@ class Outgoing:
     def on_response(self, generation: Generation, check: Check, match: Match[Purpose], *, now: Instant) -> Judgement:
         """Judges an authentic answer that came back along the path of the request (RFC 8445 §7.2.5)."""
         pair = check.pair
-        pair.responses_received += 1
+        pair.counts.responses_received += 1
         pair.last_heard = now
         is_current = pair.transaction_id == match.transaction.transaction_id
         if is_current:

@@ -37,28 +37,37 @@ class PairKey(NamedTuple):
 
 
 @final
+class PairCounts:
+    """Counts the checks and answers that a pair has carried, consent's included."""
+
+    __slots__ = ("requests_received", "requests_sent", "responses_received", "responses_sent", "retransmissions_sent")
+
+    def __init__(self) -> None:
+        self.requests_sent = 0
+        self.retransmissions_sent = 0
+        self.responses_received = 0
+        self.requests_received = 0
+        self.responses_sent = 0
+
+
+@final
 class CandidatePair:
     """Is one way to send, what is known of it, and what it has carried."""
 
     __slots__ = (
         "component",
         "consent_until",
+        "counts",
         "flow",
         "generation",
         "id",
         "is_nominated",
         "last_heard",
-        "last_request_at",
         "local",
         "nominate_on_success",
         "priority",
         "remote",
         "remote_address",
-        "requests_received",
-        "requests_sent",
-        "responses_received",
-        "responses_sent",
-        "retransmissions_sent",
         "rtt",
         "rtt_total",
         "state",
@@ -106,14 +115,9 @@ class CandidatePair:
         # The flow that the driver was given for this pair.
         self.flow: FlowKey | None = None
         self.last_heard: Instant | None = None
-        self.last_request_at: Instant | None = None
         self.rtt: Seconds | None = None
         self.rtt_total: Seconds = 0.0
-        self.requests_sent = 0
-        self.retransmissions_sent = 0
-        self.responses_received = 0
-        self.requests_received = 0
-        self.responses_sent = 0
+        self.counts = PairCounts()
         self.reprioritize(is_controlling)
 
     @property
@@ -153,7 +157,7 @@ class CandidatePair:
 
     def is_known_remote(self) -> bool:
         """Says whether the far side proved itself on this pair, by a request or by an answer."""
-        return self.valid is not None or self.requests_received > 0
+        return self.valid is not None or self.counts.requests_received > 0
 
     def __repr__(self) -> str:
         return f"CandidatePair({self.local.base} -> {self.remote_address}, {self.state.name})"

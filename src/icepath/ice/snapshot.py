@@ -30,11 +30,11 @@ def pair_snapshot(core: Core, pair: CandidatePair) -> PairSnapshot:
         is_selected=core.streams[pair.stream].active.get(pair.component) is pair,
         rtt=pair.rtt,
         rtt_total=pair.rtt_total,
-        requests_sent=pair.requests_sent,
-        retransmissions_sent=pair.retransmissions_sent,
-        responses_received=pair.responses_received,
-        requests_received=pair.requests_received,
-        responses_sent=pair.responses_sent,
+        requests_sent=pair.counts.requests_sent,
+        retransmissions_sent=pair.counts.retransmissions_sent,
+        responses_received=pair.counts.responses_received,
+        requests_received=pair.counts.requests_received,
+        responses_sent=pair.counts.responses_sent,
         consent_until=pair.consent_until,
     )
 

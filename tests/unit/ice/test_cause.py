@@ -74,5 +74,5 @@ class TestCauseOfFailure:
         self, asked: bool, heard: bool, answered: bool, expected: Cause
     ) -> None:
         table, pair = bench()
-        pair.responses_received = int(answered)
+        pair.counts.responses_received = int(answered)
         assert cause(table, heard=heard, asked=asked) is expected

@@ -152,7 +152,7 @@ class TestChecks:
             assert message.get(UseCandidate) is None
             assert message.has_fingerprint
             verify(message, THEIR_KEY)
-        assert pair.requests_sent == 3
+        assert pair.counts.requests_sent == 3
 
     @pytest.mark.rfc("7675", "5.1")
     def test_each_is_sent_once_and_its_answer_awaited_while_it_can_matter(self) -> None:

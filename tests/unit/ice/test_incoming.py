@@ -393,7 +393,7 @@ class TestTriggeredCheck:
         pair = table.make_pair(socket)
         for number in range(2):
             ask(table, socket, check_from_remote(number=number))
-        assert (pair.requests_received, pair.responses_sent, pair.last_heard) == (2, 2, 1.0)
+        assert (pair.counts.requests_received, pair.counts.responses_sent, pair.last_heard) == (2, 2, 1.0)
 
     def test_a_check_for_another_of_the_remotes_descriptions_triggers_nothing(self) -> None:
         table, socket = bench()

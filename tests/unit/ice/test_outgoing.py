@@ -80,7 +80,7 @@ class TestRequest:
         message = decode_message(datagram.payload)
         assert (message.method, message.message_class) == (Method.BINDING, MessageClass.REQUEST)
         assert pair.state is PairState.IN_PROGRESS
-        assert (pair.requests_sent, pair.last_request_at) == (1, 1.0)
+        assert pair.counts.requests_sent == 1
 
     @pytest.mark.rfc("8445", "7.2.2")
     def test_carries_both_ufrags_and_is_signed_with_the_remotes_password(self) -> None:
@@ -195,7 +195,7 @@ class TestSuccess:
         assert judgement == Judgement(pair, Verdict.SUCCEEDED, is_nominated=False, is_newly_valid=True)
         assert pair.state is PairState.SUCCEEDED
         assert pair.valid is pair.local
-        assert (pair.valid_since, pair.responses_received, pair.last_heard) == (0.08, 1, 0.08)
+        assert (pair.valid_since, pair.counts.responses_received, pair.last_heard) == (0.08, 1, 0.08)
         assert pair.rtt == pair.rtt_total == pytest.approx(0.08)
         assert not pair.is_nominated
 

@@ -69,7 +69,7 @@ class TestCandidatePair:
 
     def test_the_remote_is_known_by_a_request_or_an_answer(self) -> None:
         asked, answered = loose_pair(1), loose_pair(2)
-        asked.requests_received = 1
+        asked.counts.requests_received = 1
         answered.valid = answered.local
         assert asked.is_known_remote()
         assert answered.is_known_remote()

@@ -43,7 +43,8 @@ class TestPair:
         match = table.answer_check(pair, mapped=MAPPED, now=0.25)
         table.outgoing.on_response(table.generation(), check, match, now=0.25)
         table.consent.grant(pair, now=0.25)
-        pair.retransmissions_sent, pair.requests_received, pair.responses_sent = 4, 5, 6
+        counts = pair.counts
+        counts.retransmissions_sent, counts.requests_received, counts.responses_sent = 4, 5, 6
         table.conclusion.on_nominated(table.core.streams[1], table.generation(), pair, now=0.3)
         table.conclusion.update(now=0.3)
         after = pair_snapshot(table.core, pair)
