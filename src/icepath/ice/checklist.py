@@ -166,8 +166,12 @@ class ChecklistSet:
         return _waiting(checklist, is_ready) if not waiting and self._thaw(checklist) else waiting
 
     def _thaw(self, checklist: Checklist) -> bool:
+        """Makes Frozen pairs Waiting whose foundation has nothing under way (RFC 8445 §6.1.4.2 step 2).
+
+        A Waiting pair that cannot be sent holds up its own foundation only: its relay may never be permitted.
+        """
         frozen = [pair for pair in checklist.pairs.values() if pair.state is PairState.FROZEN]
-        if not frozen or any(pair.state is PairState.WAITING for pair in checklist.pairs.values()):
+        if not frozen:
             return False
         active = {
             pair.foundation

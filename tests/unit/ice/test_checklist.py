@@ -303,15 +303,26 @@ class TestOrdinaryChecks:
         assert checklists.next_ordinary(every) is None
         assert frozen.state is F
 
-    def test_nothing_thaws_while_a_pair_of_the_checklist_waits(self) -> None:
+    @pytest.mark.rfc("8445", "6.1.4.2")
+    def test_nothing_thaws_while_a_pair_of_the_checklist_waits_to_be_checked(self) -> None:
         checklists, _ = checklist_set()
         failed, frozen = loose_pair(1, foundation="a"), loose_pair(2, foundation="a", component=2)
         waiting = loose_pair(3, foundation="b")
         for pair in (failed, frozen, waiting):
             checklists.insert(pair)
         failed.state = X
-        assert checklists.next_ordinary(none) is None
+        assert checklists.next_ordinary(every) is waiting
         assert frozen.state is F
+
+    def test_a_pair_that_cannot_be_sent_holds_up_its_own_foundation_only(self) -> None:
+        checklists, _ = checklist_set()
+        failed, frozen = loose_pair(1, foundation="a"), loose_pair(2, foundation="a", component=2)
+        unready, kept = loose_pair(3, foundation="b"), loose_pair(4, foundation="b", component=2)
+        for pair in (failed, frozen, unready, kept):
+            checklists.insert(pair)
+        failed.state = X
+        assert checklists.next_ordinary(lambda pair: pair is not unready) is frozen
+        assert kept.state is F
 
     @pytest.mark.rfc("8445", "6.1.4.2")
     def test_checklists_take_turns_however_often_one_looks(self) -> None:
