@@ -228,4 +228,5 @@ class Core:
             self.tie_breaker = tie_breaker(self.random_bytes)
         self.outbox.put(RoleChanged(role))
         for pair in self.checklists.pairs():
+            pair.use_candidate = False  # what was chosen in the other role would keep the next choice waiting
             pair.reprioritize(self.is_controlling)

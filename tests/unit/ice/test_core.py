@@ -265,3 +265,18 @@ class TestChangeOfRole:
         before = made.tie_breaker
         made.change_role(Role.CONTROLLED, draw_tie_breaker=draws)
         assert (made.tie_breaker != before) is draws
+
+    @pytest.mark.rfc("8445", "8.1.1")
+    def test_a_choice_made_in_the_other_role_counts_no_more(self) -> None:
+        table = Bench()
+        socket = table.add_host()
+        table.meet()
+        pair = table.make_valid(table.make_pair(socket))
+        table.generation().remote_ended = table.conclusion.is_gathered = True
+        table.conclusion.nominate(now=1.0)
+        assert pair.use_candidate
+        table.core.change_role(Role.CONTROLLED, draw_tie_breaker=False)
+        assert not pair.use_candidate
+        table.core.change_role(Role.CONTROLLING, draw_tie_breaker=False)
+        table.conclusion.nominate(now=2.0)
+        assert pair.use_candidate
