@@ -64,6 +64,8 @@ _ALLOCATION_CAUSES: Final[dict[AllocationFailure, Cause]] = {
     AllocationFailure.UNSUPPORTED_FAMILY: Cause.UNSUPPORTED,
     AllocationFailure.UNSUPPORTED_TRANSPORT: Cause.UNSUPPORTED,
 }
+# RFC 8445 §5.1.1.2: "the server lacks resources to fulfill it" (486, 508).
+_FULL: Final = (AllocationFailure.QUOTA, AllocationFailure.CAPACITY)
 
 
 @final
@@ -92,6 +94,7 @@ class _Ask:
     state: _ServerState
     address: Address
     socket: Socket
+    is_allocation: bool
 
 
 @final
@@ -144,6 +147,7 @@ class Gatherer:
             elif server != state.server:
                 state.server = server
                 self._renew_credentials(state, now=now)
+                self._ask_again(state)
 
     def _add_server(self, server: Server) -> None:
         state = _ServerState(server)
@@ -167,6 +171,16 @@ class Gatherer:
             if relay.url == state.url and credentials is not None:
                 relay.allocation.set_credentials(credentials, now=now)
                 self._core.settle(relay, now=now)
+
+    def _ask_again(self, state: _ServerState) -> None:
+        """Asks from where nothing came of it: other credentials may get what these did not."""
+        busy = {(relay.url, relay.host.address) for relay in self._core.relays.values()} | self._in_flight
+        for socket in list(self._core.sockets.values()):
+            key = (state.url, socket.address)
+            if state.is_turn and key in self._asked - busy:
+                self._asked.discard(key)
+                self._is_done = False
+                self._ask_from(socket, state)
 
     def on_resolution(self, answer: Resolved | Failed) -> bool:
         """Takes the answer to a server's name; False when the handle is not a server's."""
@@ -233,7 +247,7 @@ class Gatherer:
             return
         self._asked.add(key)
         self._in_flight.add(key)
-        self._enqueue(_Ask(state, address, socket))
+        self._enqueue(_Ask(state, address, socket, state.is_turn))
 
     def _enqueue(self, ask: _Ask) -> None:
         """Keeps the queue in the order: IPv4 first (a NAT is likely there), STUN before TURN on each socket."""
@@ -255,7 +269,7 @@ class Gatherer:
         ask = self._asks.popleft()
         if ask.socket.address not in self._core.sockets:
             self._in_flight.discard((ask.state.url, ask.socket.address))
-        elif ask.state.is_turn:
+        elif ask.is_allocation:
             self._allocate(ask, now=now)
         else:
             self._query(ServerQuery(ask.state.url, ask.address, ask.socket.address), self._policy(), now=now)
@@ -370,6 +384,8 @@ class Gatherer:
                 relay.is_over = True
                 cause = _ALLOCATION_CAUSES.get(reason, Cause.SERVER_REFUSED)
                 self._report(relay.url, relay.host.address, code, cause, text or reason.value)
+                if isinstance(event, AllocationFailed) and reason in _FULL:
+                    self._ask_for_binding(relay)
             case AddressFamilyRefused(code=code, text=text):
                 self._report(relay.url, relay.host.address, code, Cause.UNSUPPORTED, text)
             case CredentialsRejected(code=code):
@@ -382,6 +398,13 @@ class Gatherer:
                 self._core.relays_by_path.pop((relay.host.address, relay.server), None)
             case _:
                 pass
+
+    def _ask_for_binding(self, relay: Relay) -> None:
+        """Asks a server that is full for the reflexive address at least (RFC 8445 §5.1.1.2)."""
+        state = next((state for state in self._servers if state.url == relay.url), None)
+        if state is not None and relay.host.address in self._core.sockets and not self._core.config.relay_only:
+            self._in_flight.add((relay.url, relay.host.address))
+            self._enqueue(_Ask(state, relay.server, relay.host, is_allocation=False))
 
     @property
     def can_announce(self) -> bool:
@@ -547,7 +570,7 @@ _NAME_CAUSES: Final[dict[FailReason, Cause]] = {
 
 def _ask_rank(ask: _Ask) -> tuple[bool, int, int, Address, bool]:
     socket = ask.socket
-    return (socket.address.is_ipv6, socket.stream, socket.component, socket.address, ask.state.is_turn)
+    return (socket.address.is_ipv6, socket.stream, socket.component, socket.address, ask.is_allocation)
 
 
 def _hosts(generation: Generation) -> list[str]:

@@ -11,7 +11,7 @@ from icepath.ice.config import AgentConfig, RtoView, Server, rto_by_rfc
 from icepath.ice.core import Relay, ServerQuery, Socket, TimerKey, TimerKind
 from icepath.ice.events import CandidateGathered, ChallengeRemembered, GatheringCompleted, ServerFailed
 from icepath.ice.gathering import KEEPALIVE_INTERVAL
-from icepath.ice.restart import restart_stream
+from icepath.ice.restart import remove_relay, restart_stream
 from icepath.machine import (
     Datagram,
     Failed,
@@ -593,7 +593,33 @@ class TestRelayed:
         assert event.text == reason.value
         assert relay.is_over
         table.gatherer.end_of_local_addresses()
-        assert is_done(table)
+        assert is_done(table) is not table.gatherer.has_asks
+
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    @pytest.mark.parametrize("reason", [AllocationFailure.QUOTA, AllocationFailure.CAPACITY])
+    def test_a_server_that_is_full_is_asked_for_the_reflexive_address(self, reason: AllocationFailure) -> None:
+        table = bench(TURN)
+        relay = allocate(table)
+        table.gatherer.on_relay_event(relay, AllocationFailed(reason, 486, ""), now=1.0)
+        (asked,) = ask_all(table)
+        assert (asked.local, asked.remote) == (HOST, SERVER)
+        assert decode_message(asked.payload).method == Method.BINDING
+        answer(table, asked, XorMappedAddress(MAPPED))
+        (told,) = gathered(table)
+        assert (told.type, told.address, told.url) == (CandidateType.SERVER_REFLEXIVE, MAPPED, TURN_URL)
+
+    @pytest.mark.parametrize("case", ["relay-only", "server gone", "socket gone", "refused", "lost"])
+    def test_but_not_when_that_is_of_no_use(self, case: str) -> None:
+        table = bench(TURN, settings=replace(config(), relay_only=case == "relay-only"))
+        relay = allocate(table)
+        if case == "server gone":
+            table.gatherer.set_servers((), now=1.0)
+        if case == "socket gone":
+            del table.core.sockets[HOST]
+        reason = AllocationFailure.FORBIDDEN if case == "refused" else AllocationFailure.QUOTA
+        event = (AllocationLost if case == "lost" else AllocationFailed)(reason, 486, "")
+        table.gatherer.on_relay_event(relay, event, now=1.0)
+        assert not table.gatherer.has_asks
 
     def test_a_loss_is_reported_likewise(self) -> None:
         table, relay, _ = self.granted(RELAYED)
@@ -673,6 +699,28 @@ class TestChangeOfServers:
         assert list(table.core.relays.values()) == relays
         names = [self.challenge(table, relay, asked) for relay, asked in zip(relays, requests, strict=True)]
         assert names == [{"alice", "bob"}, {"alice"}]
+
+    def test_fresh_credentials_are_tried_where_others_failed(self) -> None:
+        table = bench(TURN)
+        relay = allocate(table)
+        table.gatherer.end_of_local_addresses()
+        request = last_request(table.sent(), SERVER)
+        table.to_relay(relay, reply(request, [ErrorCode(403, "")], key=None, is_error=True), now=1.0)
+        table.relay_events()
+        remove_relay(table.core, table.conclusion, relay, now=1.0)
+        table.relay_events()
+        assert is_done(table)
+        table.gatherer.set_servers((ALICE,), now=2.0)
+        assert [each.remote for each in ask_all(table, now=2.0)] == [SERVER]
+        assert not is_done(table)
+
+    def test_they_ask_nobody_a_second_time(self) -> None:
+        table = bench(ALICE, STUN)
+        ask_all(table)
+        fresh = replace(ALICE, password=Secret("looking-glass"))
+        for servers in ((fresh, STUN), (fresh, replace(STUN, username="alice", password=Secret("?")))):
+            table.gatherer.set_servers(servers, now=2.0)
+            assert not table.gatherer.has_asks
 
     def test_credentials_taken_away_change_nothing(self) -> None:
         table = bench(ALICE)
