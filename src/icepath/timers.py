@@ -1,8 +1,9 @@
 """Many keyed deadlines in one heap.
 
-The next deadline is the heap's top: nothing is ever scanned. Cancelled and replaced entries stay in the
-heap until they surface or outnumber the live ones, when the heap is rebuilt. Equal deadlines fire in the
-order they were set, so a run never depends on the heap's own order (law 4).
+The next deadline is the heap's top: nothing is ever scanned. A deadline that moves later leaves its entry in
+the heap where it is; when that surfaces, it is put back to where it belongs. Cancelled entries, and those of
+deadlines that came nearer, stay until they surface or outnumber the live ones, when the heap is rebuilt. Equal
+deadlines fire in the order they were set, so a run never depends on the heap's own order (law 4).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from icepath.net import Instant
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
-# Below this many stale entries a rebuild costs more than it saves.
-COMPACTION_FLOOR: Final = 64
+# Below this many stale entries a rebuild costs more than it saves; they cost memory in each idle agent.
+COMPACTION_FLOOR: Final = 8
 
 
 class Timers(Generic[KeyT]):
@@ -26,7 +27,8 @@ class Timers(Generic[KeyT]):
 
     def __init__(self) -> None:
         self._heap: list[tuple[Instant, int, KeyT]] = []
-        self._entries: dict[KeyT, tuple[Instant, int]] = {}
+        # What is wanted: deadline, place among equals, and the place (unique) of the heap's entry that stands for it.
+        self._entries: dict[KeyT, tuple[Instant, int, int]] = {}
         self._sequence = 0
 
     def __len__(self) -> int:
@@ -38,12 +40,15 @@ class Timers(Generic[KeyT]):
             self.cancel(key)
             return
         entry = self._entries.get(key)
-        if entry is not None and entry[0] == at:
+        sequence = self._sequence = self._sequence + 1
+        if entry is not None and at >= entry[0]:
+            if at > entry[0]:
+                self._entries[key] = (at, sequence, entry[2])
             return
-        self._sequence += 1
-        self._entries[key] = (at, self._sequence)
-        heapq.heappush(self._heap, (at, self._sequence, key))
-        self._compact()
+        self._entries[key] = (at, sequence, sequence)
+        heapq.heappush(self._heap, (at, sequence, key))
+        if len(self._heap) > 2 * len(self._entries) + COMPACTION_FLOOR:
+            self._compact()
 
     def cancel(self, key: KeyT) -> None:
         """Forgets the key's deadline, if it has one."""
@@ -63,11 +68,16 @@ class Timers(Generic[KeyT]):
         """Returns the earliest deadline, or None."""
         heap = self._heap
         while heap:
-            at, sequence, key = heap[0]
+            _, standing, key = heap[0]
             entry = self._entries.get(key)
-            if entry is not None and entry[1] == sequence:
+            if entry is None or entry[2] != standing:
+                heapq.heappop(heap)
+                continue
+            at, sequence, _ = entry
+            if sequence == standing:
                 return at
-            heapq.heappop(heap)
+            heapq.heapreplace(heap, (at, sequence, key))
+            self._entries[key] = (at, sequence, sequence)
         return None
 
     def pop_due(self, now: Instant) -> KeyT | None:
@@ -80,6 +90,6 @@ class Timers(Generic[KeyT]):
         return key
 
     def _compact(self) -> None:
-        if len(self._heap) > 2 * len(self._entries) + COMPACTION_FLOOR:
-            self._heap = [(at, sequence, key) for key, (at, sequence) in self._entries.items()]
-            heapq.heapify(self._heap)
+        self._entries = {key: (at, sequence, sequence) for key, (at, sequence, _) in self._entries.items()}
+        self._heap = [(at, sequence, key) for key, (at, sequence, _) in self._entries.items()]
+        heapq.heapify(self._heap)

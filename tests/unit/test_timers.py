@@ -73,3 +73,27 @@ def test_a_deadline_that_moves_ten_thousand_times_takes_no_room() -> None:
             assert timers.next_deadline() == 10.0 + count
     assert len(timers._heap) <= 2 * len(timers) + COMPACTION_FLOOR + 1
     assert drained(timers, 1e10) == ["moving", "still"]
+
+
+def test_deadlines_given_up_ten_thousand_times_take_no_room() -> None:
+    timers: Timers[str] = Timers()
+    timers.set("still", 1e9)
+    timers.set("later", 1.0)
+    timers.set("later", 2e9)  # its entry in the heap is older than its deadline
+    for count in range(10_000):
+        timers.set("nearer", 1e6 - count)
+        timers.set("asked", 1e3 + count)
+        timers.cancel("asked")
+        assert len(timers._heap) <= 2 * len(timers) + COMPACTION_FLOOR + 3
+    assert drained(timers, 1e10) == ["nearer", "still", "later"]
+
+
+def test_a_deadline_that_moved_later_takes_its_place_among_equals() -> None:
+    timers: Timers[str] = Timers()
+    timers.set("moved", 1.0)
+    timers.set("first", 5.0)
+    timers.set("moved", 5.0)
+    timers.set("last", 5.0)
+    timers.set("first", 5.0)  # the same again: keeps its place
+    assert timers.next_deadline() == 5.0
+    assert drained(timers, 5.0) == ["first", "moved", "last"]
