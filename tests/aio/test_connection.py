@@ -30,7 +30,6 @@ from icepath.errors import (
     InvalidArgument,
     InvalidState,
 )
-from icepath.ice.agent import Agent
 from icepath.ice.config import Role
 from icepath.ice.events import State
 from icepath.net import Address
@@ -43,10 +42,6 @@ def only_ipv4_loopback(name: str, host: str) -> bool:
 
 LOCAL = Config(loopback=True, interfaces=only_ipv4_loopback)
 SETTLED = {State.COMPLETED}
-# Without `set_role` a running agent keeps the role it was made with, and its 487 repairs the conflict.
-CHOOSES_ROLES = pytest.mark.xfail(
-    not hasattr(Agent, "set_role"), reason="the agent's role cannot be set once it runs", strict=False
-)
 
 
 @asynccontextmanager
@@ -125,7 +120,6 @@ def test_two_connections_exchange_descriptions_and_data(loop_factory: LoopFactor
     run(main(), loop_factory)
 
 
-@CHOOSES_ROLES
 @pytest.mark.rfc("8445", "6.1.1")
 async def test_who_hands_out_first_is_controlling() -> None:
     async with Connection(config=LOCAL) as alice, Connection(config=LOCAL) as bob:
@@ -157,12 +151,6 @@ class Casting:
 
     def set_role(self, role: Role, *, now: float) -> None:
         self.role = role
-
-
-def test_a_role_is_set_in_an_agent_that_lets_it_be_set() -> None:
-    agent = Casting()
-    assert session._set_role(agent, Role.CONTROLLED)
-    assert agent.role is Role.CONTROLLED
 
 
 async def test_a_role_that_was_given_holds() -> None:
@@ -651,7 +639,6 @@ def test_negotiate_over_any_channel(loop_factory: LoopFactory) -> None:
     run(main(), loop_factory)
 
 
-@CHOOSES_ROLES
 async def test_in_negotiate_the_lexically_greater_ufrag_is_controlling() -> None:
     for _ in range(4):
         room = Room()

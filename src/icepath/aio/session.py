@@ -12,7 +12,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, final, runtime_checkable
+from typing import Final, final
 
 from icepath.aio.config import Config
 from icepath.aio.driver import Driver
@@ -26,7 +26,6 @@ from icepath.ice.agent import Agent
 from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.events import AgentEvent, AgentSnapshot
 from icepath.machine import LocalAddress
-from icepath.net import Instant
 from icepath.wire.candidate_line import Candidate
 from icepath.wire.fragment import Description
 
@@ -34,14 +33,6 @@ logger: Final = logging.getLogger("icepath")
 
 # Ufrags of earlier sessions of the other side, whose late repetitions must not look like a restart.
 REMEMBERED_UFRAGS: Final = 64
-
-
-@runtime_checkable
-class RoleSetter(Protocol):
-    """Is an agent whose role may still be chosen; with another, a role conflict is repaired by its 487."""
-
-    def set_role(self, role: Role, *, now: Instant) -> None:
-        """Takes the role, before checks begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +138,7 @@ class Session:
         """Takes a role that the user left open."""
         self.chosen_role = role
         if self.agent is not None and self.running is not None:
-            if not _set_role(self.agent, role):
-                self.chosen_role = self.agent.snapshot().role
+            self.agent.set_role(role, now=Driver.now())
             self.running.settle()
 
     def take_description(self, description: Description) -> bool:
@@ -222,11 +212,3 @@ class Session:
             bound = running.open_udp(found.host, ports=self.settings.config.port_range, scope_id=found.scope_id)
             local = LocalAddress(bound, found.interface, cost=found.cost)
             agent.add_local_address(local, component=component, now=Driver.now())
-
-
-def _set_role(agent: object, role: Role) -> bool:
-    """Sets the role, if the agent lets it be set once it runs."""
-    if not isinstance(agent, RoleSetter):
-        return False
-    agent.set_role(role, now=Driver.now())
-    return True

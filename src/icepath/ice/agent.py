@@ -15,7 +15,7 @@ from typing import Final, final
 from icepath.entropy import IceCredentials
 from icepath.errors import Cause, DecodeError, InvalidArgument, InvalidState
 from icepath.ice.conclusion import Conclusion
-from icepath.ice.config import AgentConfig, Server
+from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.consent import Consent
 from icepath.ice.core import Check, Core, Purpose, Relay, ServerQuery, Socket, TimerKey, TimerKind
 from icepath.ice.events import AgentEvent, AgentSnapshot, DataReceived, State, StateChanged
@@ -135,6 +135,17 @@ class Agent:
         """Replaces the servers: new ones are asked, known ones get fresh credentials without losing the path."""
         now = self._begin_verb(now)
         self._gatherer.set_servers(tuple(servers), now=now)
+        self._finish(now)
+
+    def set_role(self, role: Role, *, now: Instant) -> None:
+        """Takes a role while neither side can have checked yet; later, conflicts are repaired by 487.
+
+        Raises: InvalidState once a remote description is known.
+        """
+        now = self._begin_verb(now)
+        if any(stream.current.started is not None for stream in self._core.streams.values()):
+            raise InvalidState("checks have begun: the role is settled between the agents now (RFC 8445 §7.3.1.1)")
+        self._core.role = role
         self._finish(now)
 
     def set_remote_description(self, description: Description, *, stream: int = 1, now: Instant) -> None:
@@ -304,7 +315,7 @@ class Agent:
         """Delivers data of an address that has proved itself (RFC 8445 §12.2), before nomination too."""
         stream = self._core.streams[socket.stream]
         pair = stream.pair_at(socket.address, remote)
-        if (pair is None or not pair.is_known_remote()) and not stream.current.is_early(socket.address, remote):
+        if (pair is None or not pair.is_known_remote()) and not stream.has_proven(socket.address, remote):
             self._core.outbox.drop(DropReason.UNVALIDATED, remote=remote, now=now)
             return
         self._datagrams_received += 1
@@ -439,7 +450,8 @@ class Agent:
                 self._conclusion.recheck(self._stream(key.id))
                 self._touch()
             case TimerKind.KEEPALIVE:
-                is_concluded = all(stream.is_selected for stream in self._core.streams.values())
+                streams = self._core.streams.values()
+                is_concluded = all(stream.is_selected or stream.current.failure is not None for stream in streams)
                 self._gatherer.keep_alive(is_concluded=is_concluded, now=now)
             case _:  # PATIENCE, NOMINATION, LIVENESS: time to look again
                 self._touch()

@@ -47,7 +47,7 @@ from icepath.machine import (
     Unreachable,
 )
 from icepath.net import Address, Instant
-from icepath.wire.attributes import ErrorCode, UseCandidate, XorMappedAddress
+from icepath.wire.attributes import ErrorCode, IceControlled, UseCandidate, XorMappedAddress
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.fragment import Description
@@ -166,6 +166,18 @@ def test_one_socket_per_address() -> None:
 def test_a_stream_there_is_not_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="stream 2: there are 1 to 1"):
         Table().agent.end_of_remote_candidates(stream=2, now=0.0)
+
+
+def test_the_role_can_be_chosen_until_checks_begin() -> None:
+    table = Table()
+    table.host()
+    table.agent.set_role(Role.CONTROLLED, now=0.0)
+    assert table.agent.snapshot().role is Role.CONTROLLED
+    table.meet(REMOTE)
+    with pytest.raises(InvalidState, match="checks have begun"):
+        table.agent.set_role(Role.CONTROLLING, now=0.0)
+    assert table.agent.snapshot().role is Role.CONTROLLED
+    assert table.last_request().get(IceControlled) is not None
 
 
 def test_gathering_without_servers_ends_with_the_local_addresses() -> None:
@@ -510,6 +522,19 @@ def test_bindings_at_servers_are_kept_alive_while_no_pair_is_selected() -> None:
     table.take()
     run_to(table, 46.0)
     assert [each.remote for each in table.sent()] == [SERVER] * 3
+
+
+@pytest.mark.rfc("8445", "11")
+def test_no_longer_once_the_session_has_failed() -> None:
+    table = Table(AgentConfig(OWN, Role.CONTROLLING, servers=(server_at(SERVER, "stun"),)))
+    table.host()
+    table.receive(reply(table.last_request(), [XorMappedAddress(MAPPED)], key=None), remote=SERVER)
+    table.meet(ended=True)
+    run_to(table, 46.0)
+    assert State.FAILED in states(table)
+    table.take()
+    run_to(table, 600.0)
+    assert table.sent() == []
 
 
 def test_a_silent_server_fails_alone() -> None:
