@@ -430,8 +430,8 @@ def apply_flow(action: FlowAction, payload: bytes) -> bytes | None:
         if end > len(payload):
             return None
         payload = payload[CHANNEL_DATA_HEADER:end]
-        if not payload or payload[0] <= LAST_STUN_BYTE:
-            return None  # a check or an answer of the far side, through the relay
+        if isinstance(action, Deliver) and (not payload or payload[0] <= LAST_STUN_BYTE):
+            return None  # a check or an answer of the far side, through the relay; a relay passes it on
     if isinstance(action, Relay) and action.wrap is not None:
         return action.wrap.to_bytes(2, "big") + len(payload).to_bytes(2, "big") + payload
     return payload

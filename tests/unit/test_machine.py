@@ -63,6 +63,7 @@ DATA = b"\x80data"
         (Deliver(1, 1, unwrap=True), b"\x40\x01\x00\x00", None),
         (Deliver(1, 1, unwrap=True), b"\x40\x01\x00\x04\x01\x01\x00\x00", None),
         (Relay(LOCAL, REMOTE), DATA, DATA),
+        (Relay(LOCAL, REMOTE, unwrap=True), b"\x40\x01\x00\x04\x01\x01\x00\x00", b"\x01\x01\x00\x00"),
         (Relay(LOCAL, REMOTE, wrap=0x4001), DATA, b"\x40\x01\x00\x05" + DATA),
         (Relay(LOCAL, REMOTE, unwrap=True), b"\x40\x02\x00\x05" + DATA, DATA),
         (Relay(LOCAL, REMOTE, unwrap=True, wrap=0x4003), b"\x40\x02\x00\x05" + DATA, b"\x40\x03\x00\x05" + DATA),
