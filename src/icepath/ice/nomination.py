@@ -14,10 +14,11 @@ from typing import Final, TypeAlias
 from icepath.net import Instant, Seconds
 from icepath.wire.candidate_line import CandidateType
 
-# How long the best valid pair waits for a better kind: a relayed pair for a direct one. Direct checks
-# that can succeed at all do so within about one round trip of the relay's; two and a bit cover jitter.
-RELAY_GRACE: Final[Seconds] = 0.2
-RELAY_GRACE_ROUND_TRIPS: Final = 3.0
+# How long the best valid pair waits for a better kind: a relayed pair for a direct one. A direct check that can
+# succeed at all is sent no later than the relay's and takes no longer: one round trip and a half covers jitter. A
+# peer that sends nothing before nomination waits with us, so there is no more.
+RELAY_GRACE: Final[Seconds] = 0.1
+RELAY_GRACE_ROUND_TRIPS: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
