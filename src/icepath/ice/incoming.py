@@ -182,12 +182,14 @@ class Incoming:
         if generation.remote is None:
             if len(generation.early_checks) < self._core.config.max_early_checks:
                 generation.early_checks.append(check)
+                generation.prove(check.local, check.remote, self._core.config.max_remote_candidates)
             else:
                 self._core.outbox.drop(DropReason.LIMIT, remote=check.remote, now=now)
             return None
         if check.remote_ufrag != generation.remote.ufrag:
             self._core.outbox.drop(DropReason.UNKNOWN_USERNAME, remote=check.remote, now=now)
             return None
+        generation.prove(check.local, check.remote, self._core.config.max_remote_candidates)
         pair = self._pair_of(stream, generation, check, now=now)
         if pair is None:
             return None

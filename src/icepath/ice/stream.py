@@ -63,6 +63,7 @@ class Generation:
         "lost",
         "nominated",
         "number",
+        "proven",
         "remote",
         "remote_candidates",
         "remote_ended",
@@ -87,6 +88,8 @@ class Generation:
         self.concluded: set[int] = set()
         # Where consent was lost: never to be checked again in this session (RFC 7675 §5.1).
         self.lost: set[PairKey] = set()
+        # Where authentic checks came from: data is taken from there, whatever became of the pair (RFC 8445 §12.2).
+        self.proven: set[PairKey] = set()
         # When checks could begin: both descriptions are known (RFC 8863 §4).
         self.started: Instant | None = None
         # The other side answered a check with 401: the descriptions do not belong together.
@@ -98,9 +101,10 @@ class Generation:
         """Returns the local candidate with this transport address."""
         return self.candidates.get((address, component))
 
-    def is_early(self, local: Address, remote: Address) -> bool:
-        """Says whether an authentic check came along this path before the remote description."""
-        return any(check.local == local and check.remote == remote for check in self.early_checks)
+    def prove(self, local: Address, remote: Address, limit: int) -> None:
+        """Notes that an authentic check came along this path."""
+        if len(self.proven) < limit:
+            self.proven.add(PairKey(local, remote))
 
 
 @final
@@ -138,6 +142,10 @@ class Stream:
             if pair is not None:
                 return pair
         return None
+
+    def has_proven(self, local: Address, remote: Address) -> bool:
+        """Says whether an authentic check came along this path, in this session or the one before."""
+        return any(PairKey(local, remote) in generation.proven for generation in self.generations())
 
     @property
     def is_selected(self) -> bool:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.ice.checklist import ChecklistState
-from icepath.ice.stream import EarlyCheck, Generation, Remote, Stream
+from icepath.ice.pair import PairKey
+from icepath.ice.stream import Generation, Remote, Stream
 from icepath.net import Address
 from unit.ice.builders import HOST, OWN, OWN_KEY, REMOTE, THEIR_KEY, THEIRS, local_candidate, loose_pair
 
@@ -32,12 +33,11 @@ class TestGeneration:
         assert generation.local_at(HOST, 2) is None
         assert generation.local_at(REMOTE, 1) is None
 
-    def test_knows_the_paths_of_early_checks(self) -> None:
+    def test_notes_a_limited_number_of_paths(self) -> None:
         generation = Generation(0, OWN)
-        generation.early_checks.append(EarlyCheck(HOST, REMOTE, "theirs", 1, False))
-        assert generation.is_early(HOST, REMOTE)
-        assert not generation.is_early(HOST, OTHER)
-        assert not generation.is_early(OTHER, REMOTE)
+        for remote in (REMOTE, REMOTE, OTHER, HOST):
+            generation.prove(HOST, remote, 2)
+        assert generation.proven == {PairKey(HOST, REMOTE), PairKey(HOST, OTHER)}
 
 
 def test_a_remote_keeps_the_key_of_its_password() -> None:
@@ -60,6 +60,15 @@ class TestStream:
         assert stream.by_ufrag(NEW.ufrag) is stream.current
         assert stream.by_ufrag(OWN.ufrag) is stream.previous
         assert stream.by_ufrag(THEIRS.ufrag) is None
+
+    def test_knows_the_paths_that_checks_came_along_in_either_session(self) -> None:
+        stream = Stream(1, 1, OWN)
+        stream.current.prove(HOST, REMOTE, 9)
+        stream.previous, stream.current = stream.current, Generation(1, THEIRS)
+        stream.current.prove(HOST, OTHER, 9)
+        assert stream.has_proven(HOST, REMOTE)
+        assert stream.has_proven(HOST, OTHER)
+        assert not stream.has_proven(OTHER, REMOTE)
 
     def test_finds_the_newest_pair_of_a_path(self) -> None:
         stream = restarted()
