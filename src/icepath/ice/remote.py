@@ -114,10 +114,15 @@ class RemoteSide:
         if isinstance(answer, Failed) or not answer.answers or not is_wanted:
             self._core.outbox.drop(DropReason.BAD_CANDIDATE, now=now)
             return True
-        # RFC 8839 §5.1: a name's addresses are tried as one candidate; the first is the resolver's best.
-        address = Address(answer.answers[0].address.host, candidate.port)
+        address = Address(self._best_host(stream, answer), candidate.port)
         self._add(stream, generation, candidate, address, now=now)
         return True
+
+    def _best_host(self, stream: Stream, answer: Resolved) -> str:
+        """Returns the resolver's best address of a family that the stream can send from, else its best at all."""
+        ours = {socket.address.is_ipv6 for socket in self._core.sockets.values() if socket.stream == stream.id}
+        usable = [found.address.host for found in answer.answers if found.address.is_ipv6 in ours]
+        return usable[0] if usable else answer.answers[0].address.host
 
     def cancel_resolutions(self) -> list[Handle]:
         """Forgets the names under resolution; returns their handles."""

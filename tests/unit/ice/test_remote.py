@@ -318,6 +318,23 @@ class TestNames:
         assert table.generation().remote_candidates == {(REMOTE, 1): told}
         assert not table.remote_side.on_resolution(answer(handle, OTHER.host), now=4.0)
 
+    @pytest.mark.parametrize(
+        ("hosts", "expected"),
+        [
+            (("2001:db8::7", REMOTE.host, OTHER.host), REMOTE),
+            (("2001:db8::7",), Address("2001:db8::7", 5000)),
+        ],
+    )
+    def test_the_best_address_of_a_family_that_we_have_is_taken(
+        self, hosts: tuple[str, ...], expected: Address
+    ) -> None:
+        table = bench()
+        tell(table, description())
+        assert table.remote_side.on_resolution(
+            answer(self.ask(table, named_candidate("dual.example")), *hosts), now=4.0
+        )
+        assert set(table.generation().remote_candidates) == {(expected, 1)}
+
     @pytest.mark.rfc("8838", "14")
     def test_one_that_came_before_the_end_of_candidates_counts_though_its_address_comes_later(self) -> None:
         table = bench()
