@@ -21,7 +21,7 @@ help:
 	@echo "make test-compiled  the tests once more, with the core compiled by mypyc"
 	@echo "make fuzz           every fuzz target for FUZZ_SECONDS (600)"
 	@echo "make bench          all benchmarks;  make bench-connect: time to connect alone (root)"
-	@echo "make docs           docs/conformance.md from the tests' markers"
+	@echo "make docs           docs/conformance.md from the tests' markers, the picture in the README"
 
 $(STAMP): pyproject.toml tools/make-venv.sh
 	@tools/make-venv.sh $(VENV)
@@ -72,6 +72,7 @@ bench-connect: $(STAMP)
 
 docs: $(STAMP)
 	@$(PYTHON) tools/conformance.py
+	@$(PYTHON) tools/readme_picture.py
 
 clean:
 	@rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis
