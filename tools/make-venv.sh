@@ -21,22 +21,27 @@ version_of() {
     "$1" -c 'import platform; print("Python", platform.python_version())' 2>/dev/null
 }
 
+has_venv() {
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
+}
+
 find_python() {
-    oldest=""
+    found=""
+    without=""
     for candidate in $CANDIDATES; do
-        if is_new_enough "$candidate"; then
+        if is_new_enough "$candidate" && has_venv "$candidate"; then
             command -v "$candidate"
             return
         fi
-        [ -n "$oldest" ] || oldest=$(version_of "$candidate" || true)
+        [ -n "$found" ] || found=$(version_of "$candidate" || true)
+        ! is_new_enough "$candidate" || without=$(version_of "$candidate")
     done
-    fail "${oldest:-no Python} found, Python 3.11 or newer needed (tried $CANDIDATES)"
+    [ -z "$without" ] || fail "$without has no venv module: apt-get install python3-venv"
+    fail "${found:-no Python} found, Python 3.11 or newer needed (tried $CANDIDATES)"
 }
 
 if ! is_new_enough "$VENV/bin/python"; then
     python=$(find_python)
-    "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
-        fail "$(version_of "$python") has no venv module: apt-get install python3-venv"
     echo "making $VENV with $python"
     "$python" -m venv --clear "$VENV" || fail "$VENV could not be made with $python"
 fi
