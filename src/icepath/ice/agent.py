@@ -121,7 +121,7 @@ class Agent:
             for relay in list(self._core.relays.values()):
                 if relay.host is socket:
                     remove_relay(self._core, self._conclusion, relay, now=now)
-            remove_base(self._core, self._conclusion, socket, now=now)
+            remove_base(self._core, self._conclusion, socket)
             self._touch()
         self._finish(now)
 
@@ -394,14 +394,14 @@ class Agent:
         else:
             error = message.get(ErrorCode)
             if error is not None and error.code == FORBIDDEN:  # RFC 7675 §5.2: revoked at once
-                self._lose(pair, now=now)
+                self._lose(pair)
         if self._conclusion.state is State.DISCONNECTED or pair.valid is None:
             self._touch()
 
-    def _lose(self, pair: CandidatePair, *, now: Instant) -> None:
+    def _lose(self, pair: CandidatePair) -> None:
         generation = self._core.generation_of(pair)
         assert generation is not None  # consent is asked for on pairs of a checklist only
-        self._conclusion.on_lost(self._core.streams[pair.stream], generation, pair, now=now)
+        self._conclusion.on_lost(self._core.streams[pair.stream], generation, pair)
         self._touch()
 
     def _on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> None:
@@ -482,7 +482,7 @@ class Agent:
         generation = self._core.generation_of(pair)
         assert generation is not None  # and it is unwatched before it is discarded
         if key.kind is TimerKind.EXPIRY:
-            self._lose(pair, now=now)
+            self._lose(pair)
         else:
             self._consent.check(generation, pair, now=now)
 

@@ -66,7 +66,8 @@ class Conclusion:
             if other.component == pair.component and other is not pair and other.valid is None:
                 discard_pair(self._core, generation, other)
         self._bind_channel(pair, now=now)
-        if len(generation.concluded) == len(stream.components):
+        is_running = generation.checklist.state is ChecklistState.RUNNING
+        if is_running and len(generation.concluded) == len(stream.components):
             generation.checklist.state = ChecklistState.COMPLETED
         if generation is stream.current and stream.is_selected:
             self._core.timers.cancel(TimerKey(TimerKind.PATIENCE, stream.id))
@@ -79,22 +80,20 @@ class Conclusion:
             socket.relay.allocation.bind_channel(pair.remote_address, now=now)
             self._core.settle(socket.relay, now=now)
 
-    def on_lost(self, stream: Stream, generation: Generation, pair: CandidatePair, *, now: Instant) -> None:
+    def on_lost(self, stream: Stream, generation: Generation, pair: CandidatePair) -> None:
         """Takes the end of a pair's consent: it MUST NOT be used again under these credentials (RFC 7675 §5.1)."""
         self._consent.unwatch(pair)
         discard_pair(self._core, generation, pair)
         if pair.local.base in self._core.sockets:  # else it is the base that went away: it may come back
             generation.lost.add(pair.key)
-        is_concluded = generation.checklist.state is ChecklistState.COMPLETED
+        if stream.active.get(pair.component) is pair:
+            del stream.active[pair.component]
         if generation.nominated.get(pair.component) is pair:
             del generation.nominated[pair.component]
             pair.is_nominated = False
-            is_concluded = True
-        if stream.active.get(pair.component) is pair:
-            del stream.active[pair.component]
-        others = generation.checklist.valid_pairs(pair.component)
-        if is_concluded and generation is stream.current and not any(other.may_send_data(now) for other in others):
-            self._fail(stream, Cause.CONSENT_EXPIRED)
+            if generation is stream.current:
+                # RFC 8445 §8.1.1, §12.1: no other pair may be nominated, and data goes on a selected pair only.
+                self._fail(stream, Cause.CONSENT_EXPIRED)
 
     # -- nomination ---------------------------------------------------------------------------------------------
 
@@ -176,6 +175,8 @@ class Conclusion:
             old = stream.active.get(component)
             if old is not None and old.generation == stream.previous.number and old.may_send_data(now):
                 return old
+        if component in stream.current.concluded:
+            return None  # RFC 8445 §12.1: once a pair was selected, data goes on that one only
         sendable = [pair for pair in stream.current.checklist.valid_pairs(component) if pair.may_send_data(now)]
         return max(sendable, key=_by_valid_priority, default=None)
 

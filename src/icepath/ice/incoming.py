@@ -196,9 +196,14 @@ class Incoming:
         pair.counts.requests_received += 1
         pair.counts.responses_sent += 1
         pair.last_heard = now
-        self._trigger(generation, pair)
-        if check.use_candidate and not self._core.is_controlling:
-            if pair.valid is not None:
+        is_nominating = check.use_candidate and not self._core.is_controlling
+        if is_nominating and pair.valid is not None and not pair.may_send_data(now):
+            # Consent ran out while another pair was in use: a check has to regain it first (RFC 7675 §5.1).
+            generation.checklist.enqueue_triggered(pair)
+        else:
+            self._trigger(generation, pair)
+        if is_nominating:
+            if pair.may_send_data(now):
                 return Learnt(pair, is_nominated=True)
             pair.nominate_on_success = True
         return Learnt(pair)

@@ -51,7 +51,7 @@ def restart_stream(
     gatherer.announce_again(stream.id, old, now=now)
 
 
-def remove_base(core: Core, conclusion: Conclusion, socket: Socket, *, now: Instant) -> None:
+def remove_base(core: Core, conclusion: Conclusion, socket: Socket) -> None:
     """Takes everything that sends from a base out of use."""
     stream = core.streams[socket.stream]
     for generation in stream.generations():
@@ -60,7 +60,7 @@ def remove_base(core: Core, conclusion: Conclusion, socket: Socket, *, now: Inst
                 del generation.candidates[key]
         for pair in list(generation.checklist.pairs.values()):
             if pair.local.base == socket.address:
-                conclusion.on_lost(stream, generation, pair, now=now)
+                conclusion.on_lost(stream, generation, pair)
 
 
 def remove_relay(core: Core, conclusion: Conclusion, relay: Relay, *, now: Instant) -> None:
@@ -69,6 +69,6 @@ def remove_relay(core: Core, conclusion: Conclusion, relay: Relay, *, now: Insta
     for address in relay.relayed:
         socket = core.sockets.pop(address, None)
         if socket is not None:
-            remove_base(core, conclusion, socket, now=now)
+            remove_base(core, conclusion, socket)
     relay.allocation.close(now=now)
     core.settle(relay, now=now)

@@ -456,6 +456,20 @@ class TestNomination:
         assert ask(table, socket, request) == Learnt(pair)
         assert pair.nominate_on_success
 
+    @pytest.mark.rfc("7675", "5.1")
+    @pytest.mark.parametrize("another_is_nominated", [False, True])
+    def test_a_valid_pair_whose_consent_ran_out_once_a_check_has_regained_it(self, another_is_nominated: bool) -> None:
+        table, socket = bench(Role.CONTROLLED)
+        pair = table.make_valid(table.make_pair(socket))
+        if another_is_nominated:
+            other = table.make_valid(table.make_pair(socket, candidate(OTHER_REMOTE, priority=1)))
+            table.conclusion.on_nominated(table.core.streams[1], table.generation(), other, now=1.0)
+        pair.consent_until = 0.5
+        request = check_from_remote(role=Role.CONTROLLING, use_candidate=True)
+        assert ask(table, socket, request) == Learnt(pair)
+        assert list(table.generation().checklist.triggered) == [pair]
+        assert pair.nominate_on_success
+
     @pytest.mark.rfc("8445", "7.1.2")
     def test_a_controlling_agent_is_not_told_what_to_nominate(self) -> None:
         table, socket = bench(Role.CONTROLLING)

@@ -158,7 +158,7 @@ class TestRemoveBase:
         other = table.add_host(SECOND_HOST)
         table.take()
         socket = table.core.sockets.pop(HOST)
-        remove_base(table.core, table.conclusion, socket, now=1.0)
+        remove_base(table.core, table.conclusion, socket)
         assert {address for address, _ in table.generation().candidates} == {SECOND_HOST}
         assert {pair.local.base for pair in table.generation().checklist.pairs.values()} == {other.address}
         assert table.core.streams[1].active == {}
@@ -169,7 +169,7 @@ class TestRemoveBase:
         old = table.generation()
         restart(table)
         socket = table.core.sockets.pop(HOST)
-        remove_base(table.core, table.conclusion, socket, now=2.0)
+        remove_base(table.core, table.conclusion, socket)
         assert not old.candidates
         assert not old.checklist.pairs
         assert not table.generation().candidates
@@ -179,7 +179,7 @@ class TestRemoveBase:
         table.conclusion.on_nominated(table.core.streams[1], table.generation(), used, now=0.6)
         table.take()
         socket = table.core.sockets.pop(HOST)
-        remove_base(table.core, table.conclusion, socket, now=1.0)
+        remove_base(table.core, table.conclusion, socket)
         assert table.events(StreamFailed) == [StreamFailed(1, Cause.CONSENT_EXPIRED)]
 
 
