@@ -61,7 +61,9 @@ class CandidatePair:
         "flow",
         "generation",
         "id",
+        "is_controlling",
         "is_nominated",
+        "key",
         "last_heard",
         "local",
         "nominate_on_success",
@@ -94,6 +96,7 @@ class CandidatePair:
         self.local = local
         self.remote = remote
         self.remote_address = remote_address
+        self.key = PairKey(local.base, remote_address)
         self.stream = stream
         self.generation = generation
         self.component = local.candidate.component
@@ -118,12 +121,8 @@ class CandidatePair:
         self.rtt: Seconds | None = None
         self.rtt_total: Seconds = 0.0
         self.counts = PairCounts()
+        self.is_controlling = is_controlling
         self.reprioritize(is_controlling)
-
-    @property
-    def key(self) -> PairKey:
-        """Returns the base and the remote address."""
-        return PairKey(self.local.base, self.remote_address)
 
     @property
     def foundation(self) -> PairFoundation:
@@ -142,14 +141,17 @@ class CandidatePair:
 
     def reprioritize(self, is_controlling: bool) -> None:
         """Computes the priority anew; it depends on the role (RFC 8445 §6.1.2.3)."""
-        local, remote = self.local.candidate.priority, self.remote.priority
-        self.priority = pair_priority(local, remote) if is_controlling else pair_priority(remote, local)
+        self.is_controlling = is_controlling
+        self.priority = self._priority_with(self.local)
 
     @property
     def valid_priority(self) -> tuple[int, int]:
-        """Orders valid pairs: by the reported candidates' priorities, then the earlier pair first."""
-        low, high = sorted((self.reported_local.candidate.priority, self.remote.priority))
-        return ((low << 32) + 2 * high, -self.id)
+        """Orders valid pairs: by priority with the reported candidate (RFC 8445 §7.2.5.3.2), then the earlier first."""
+        return (self._priority_with(self.reported_local), -self.id)
+
+    def _priority_with(self, local: LocalCandidate) -> int:
+        mine, theirs = local.candidate.priority, self.remote.priority
+        return pair_priority(mine, theirs) if self.is_controlling else pair_priority(theirs, mine)
 
     def may_send_data(self, now: Instant) -> bool:
         """Says whether the far side consents to receive data now (RFC 7675 §5.1)."""

@@ -53,6 +53,25 @@ class TestCandidatePair:
         assert pair.reported_local is pair.valid
         assert pair.valid_priority < other.valid_priority
 
+    @pytest.mark.rfc("8445", "6.1.2.3")
+    @pytest.mark.parametrize("is_controlling", [True, False])
+    def test_of_two_crossed_pairs_both_sides_rank_the_same_one_first(self, is_controlling: bool) -> None:
+        """The last bit of the formula decides: the controlling agent's better candidate counts."""
+        pairs = [
+            CandidatePair(
+                number,
+                local_candidate(priority=local),
+                candidate(priority=remote),
+                REMOTE,
+                stream=1,
+                generation=0,
+                is_controlling=is_controlling,
+            )
+            for number, (local, remote) in enumerate([(9, 4), (4, 9)], 1)
+        ]
+        best = max(pairs, key=lambda pair: pair.valid_priority)
+        assert (best.local.candidate.priority, best.remote.priority) == ((9, 4) if is_controlling else (4, 9))
+
     def test_of_equally_good_valid_pairs_the_earlier_one_comes_first(self) -> None:
         assert loose_pair(1).valid_priority > loose_pair(2).valid_priority
 
