@@ -3,6 +3,8 @@
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# Besides, the implementations in Python that ours is compared with.
+PEERS := $(VENV)/.peers
 PYTEST := $(PYTHON) -m pytest -q
 COMPILED := build/compiled
 # What the compiled core must pass: everything that needs neither root nor other programs.
@@ -27,6 +29,10 @@ $(STAMP): pyproject.toml tools/make-venv.sh
 	@tools/make-venv.sh $(VENV)
 	@touch $@
 
+$(PEERS): $(STAMP)
+	@tools/make-venv.sh $(VENV) dev,interop
+	@touch $@
+
 demo: $(STAMP)
 	@$(PYTHON) examples/demo.py
 
@@ -44,11 +50,11 @@ format: $(STAMP)
 	@$(PYTHON) -m ruff check --fix $(CODE)
 
 # Both markers at once override pyproject's default, which leaves these suites out.
-test-net: $(STAMP)
+test-net: $(PEERS)
 	@test "$$(id -u)" = 0 || { echo "make test-net: network namespaces need root"; exit 1; }
 	@$(PYTEST) -m "net and not interop and not slow" tests/interop -rs
 
-test-interop: $(STAMP)
+test-interop: $(PEERS)
 	@$(PYTEST) -m "interop and not slow" tests/interop -rs
 
 test-compiled: $(STAMP)
@@ -64,10 +70,10 @@ fuzz: $(STAMP)
 	        -artifact_prefix=build/fuzz/$$name/ -verbosity=0 || exit 1; \
 	done
 
-bench: $(STAMP)
+bench: $(PEERS)
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(PYTHON) $$benchmark || exit 1; done
 
-bench-connect: $(STAMP)
+bench-connect: $(PEERS)
 	@$(PYTHON) benchmarks/connect.py
 
 docs: $(STAMP)
