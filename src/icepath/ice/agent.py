@@ -347,7 +347,6 @@ class Agent:
     def _on_response(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:
         core = self._core
         match = core.transactions.match(message, local=socket.address, remote=remote, now=now)
-        core.arm_transactions()
         if isinstance(match, DropReason):
             core.outbox.drop(match, remote=remote, now=now)
             transaction = core.transactions.get(message.transaction_id)
@@ -505,18 +504,22 @@ class Agent:
             self._core.relay_events.clear()
             self._end_if_released()
             return False
-        self._take_relay_events(now)
-        self._conclusion.asked_server = self._gatherer.asked_any
-        if self._gatherer.report_if_done():
+        core, gatherer = self._core, self._gatherer
+        if core.relays or core.relay_events:
+            self._take_relay_events(now)
+        if not gatherer.is_done and gatherer.report_if_done():
             self._conclusion.is_gathered = True
             self._touch()
         if self._is_dirty:
             self._is_dirty = False
+            self._conclusion.asked_server = gatherer.asked_any
             self._conclusion.nominate(now=now)
             self._conclusion.update(now=now)
             return True
         self._scheduler.want_slot(now=now)
-        return bool(self._core.relay_events) or self._gatherer.is_reportable or self._gatherer.can_announce
+        if core.relay_events or (core.relays and gatherer.can_announce):
+            return True
+        return not gatherer.is_done and gatherer.is_reportable
 
     def _take_relay_events(self, now: Instant) -> None:
         events = self._core.relay_events

@@ -132,7 +132,10 @@ class ChecklistSet:
 
     def has_triggered(self) -> bool:
         """Says whether a triggered check waits."""
-        return any(checklist.triggered for checklist in self._lists.values())
+        for checklist in self._lists.values():  # noqa: SIM110 - asked after every packet; a generator costs more
+            if checklist.triggered:
+                return True
+        return False
 
     def next_triggered(self) -> CandidatePair | None:
         """Takes the next pair from the triggered-check queues, checklists in turn."""

@@ -30,6 +30,12 @@ CONSENT_POLICY: Final = RetransmissionPolicy(rto=CONSENT_LIFETIME, rc=1, rm=1)
 # Quiet for this many consent intervals is *disconnected*: one lost check or answer is not enough.
 QUIET_INTERVALS: Final = 2.0
 
+_CONSENT: Final = TimerKind.CONSENT
+_EXPIRY: Final = TimerKind.EXPIRY
+_LIVENESS: Final = TimerKind.LIVENESS
+_BINDING: Final = Method.BINDING
+_REQUEST: Final = MessageClass.REQUEST
+
 
 @final
 class Consent:
@@ -51,7 +57,8 @@ class Consent:
         pair.last_heard = now
         self.permit_flow(pair)
         if pair.id in self._watched:
-            self._core.timers.set(TimerKey(TimerKind.EXPIRY, pair.id), pair.consent_until)
+            self._core.timers.set(TimerKey(_EXPIRY, pair.id), pair.consent_until)
+            self.is_quiet(pair, now)  # puts the next look off: nobody wakes while answers come
 
     def permit_flow(self, pair: CandidatePair) -> None:
         """Lets the driver deliver the pair's datagrams itself while consent lasts; through relays, channels only."""
@@ -70,14 +77,14 @@ class Consent:
             return
         self._watched[pair.id] = pair
         self._schedule(pair, now=now)
-        self._core.timers.set(TimerKey(TimerKind.EXPIRY, pair.id), pair.consent_until)
+        self._core.timers.set(TimerKey(_EXPIRY, pair.id), pair.consent_until)
         self.is_quiet(pair, now)
 
     def unwatch(self, pair: CandidatePair) -> None:
         """Stops renewing consent of the pair, and waits for no answer any more (RFC 7675 §5.1)."""
         if self._watched.pop(pair.id, None) is None:
             return
-        for kind in (TimerKind.CONSENT, TimerKind.EXPIRY, TimerKind.LIVENESS):
+        for kind in (_CONSENT, _EXPIRY, _LIVENESS):
             self._core.timers.cancel(TimerKey(kind, pair.id))
         for transaction in self._core.transactions:
             if isinstance(transaction.context, ConsentCheck) and transaction.context.pair is pair:
@@ -93,7 +100,7 @@ class Consent:
         at = self.quiet_at(pair, now)
         if now >= at:
             return True
-        self._core.timers.set(TimerKey(TimerKind.LIVENESS, pair.id), at)
+        self._core.timers.set(TimerKey(_LIVENESS, pair.id), at)
         return False
 
     def check(self, generation: Generation, pair: CandidatePair, *, now: Instant) -> None:
@@ -104,9 +111,7 @@ class Consent:
         _, attributes = check_attributes(self._core, generation, pair, use_candidate=False)
         transaction_id = self._core.transaction_id()
         key = generation.remote.key
-        payload = encode_message(
-            Method.BINDING, MessageClass.REQUEST, transaction_id, attributes, key=key, fingerprint=True
-        )
+        payload = encode_message(_BINDING, _REQUEST, transaction_id, attributes, key=key, fingerprint=True)
         self._core.transactions.start(
             transaction_id,
             local=pair.local.base,
@@ -123,4 +128,4 @@ class Consent:
     def _schedule(self, pair: CandidatePair, *, now: Instant) -> None:
         interval = self._core.config.consent_interval
         delay = jitter(JITTER_LOW * interval, JITTER_HIGH * interval, self._core.random_bytes)
-        self._core.timers.set(TimerKey(TimerKind.CONSENT, pair.id), now + delay)
+        self._core.timers.set(TimerKey(_CONSENT, pair.id), now + delay)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 from math import inf
-from typing import NamedTuple, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 from icepath.entropy import tie_breaker
 from icepath.ice.candidate import Foundations, LocalPreferences
@@ -33,8 +33,8 @@ from icepath.wire.message import TransactionId
 TRANSACTION_ID_LENGTH = 12
 
 
-class TimerKind(Enum):
-    """Names what a deadline is for."""
+class TimerKind(IntEnum):
+    """Names what a deadline is for; a number, because that hashes in no time."""
 
     TRANSACTIONS = auto()
     SLOT = auto()
@@ -53,6 +53,10 @@ class TimerKey(NamedTuple):
 
     kind: TimerKind
     id: int = 0
+
+
+_TRANSACTIONS: Final = TimerKey(TimerKind.TRANSACTIONS)
+_CONTROLLING: Final = Role.CONTROLLING
 
 
 @final
@@ -154,13 +158,13 @@ class Core:
     @property
     def is_controlling(self) -> bool:
         """Says whether this agent is in the controlling role."""
-        return self.role is Role.CONTROLLING
+        return self.role is _CONTROLLING
 
     def generation_of(self, pair: CandidatePair) -> Generation | None:
         """Returns the generation the pair still belongs to, or None when it was discarded."""
         for generation in self.streams[pair.stream].generations():
-            if generation.number == pair.generation and generation.checklist.pairs.get(pair.key) is pair:
-                return generation
+            if generation.number == pair.generation:
+                return generation if generation.checklist.pairs.get(pair.key) is pair else None
         return None
 
     def next_id(self) -> int:
@@ -216,7 +220,7 @@ class Core:
 
     def arm_transactions(self) -> None:
         """Stores the transaction table's deadline."""
-        self.timers.set(TimerKey(TimerKind.TRANSACTIONS), self.transactions.next_deadline())
+        self.timers.set(_TRANSACTIONS, self.transactions.next_deadline())
 
     def change_role(self, role: Role, *, draw_tie_breaker: bool) -> None:
         """Takes the role and computes every pair's priority anew.

@@ -108,10 +108,10 @@ class Gatherer:
         "_core",
         "_granted",
         "_in_flight",
-        "_is_done",
         "_local_ended",
         "_servers",
         "_unannounced",
+        "is_done",
     )
 
     def __init__(self, core: Core) -> None:
@@ -124,7 +124,8 @@ class Gatherer:
         # Binding queries that were answered: their bindings are kept alive until checks end.
         self._answered: dict[tuple[Address, Address], str] = {}
         self._local_ended = False
-        self._is_done = False
+        self.is_done = False
+        """Every server has answered or failed."""
         self._granted = False
         # Allocations whose candidates wait for permissions to be sent, with the mapped address.
         self._unannounced: dict[int, tuple[Relay, Address | None]] = {}
@@ -152,7 +153,7 @@ class Gatherer:
     def _add_server(self, server: Server) -> None:
         state = _ServerState(server)
         self._servers.append(state)
-        self._is_done = False
+        self.is_done = False
         uri = server.uri
         if uri.secure or (uri.transport is Transport.TCP):
             self._fail(state, None, None, Cause.UNSUPPORTED, "TCP, TLS and DTLS to servers are not there yet")
@@ -179,7 +180,7 @@ class Gatherer:
             key = (state.url, socket.address)
             if state.is_turn and key in self._asked - busy:
                 self._asked.discard(key)
-                self._is_done = False
+                self.is_done = False
                 self._ask_from(socket, state)
 
     def on_resolution(self, answer: Resolved | Failed) -> bool:
@@ -212,7 +213,7 @@ class Gatherer:
 
     def add_socket(self, socket: Socket) -> LocalCandidate:
         """Makes the host candidate and puts the servers to be asked from there into the queue."""
-        self._is_done = False
+        self.is_done = False
         candidate = self._make(socket, CandidateType.HOST, socket.address, socket.preference, None, None)
         local = LocalCandidate(candidate, socket.address)
         if not self._core.config.relay_only:
@@ -491,7 +492,7 @@ class Gatherer:
             candidate = replace(local.candidate, ufrag=generation.credentials.ufrag)
             generation.candidates[address, component] = LocalCandidate(candidate, local.base)
             self._core.outbox.put(CandidateGathered(stream, candidate))
-        self._is_done = False
+        self.is_done = False
         if self._answered:
             self._arm_keepalive(now)
 
@@ -509,7 +510,7 @@ class Gatherer:
     @property
     def is_reportable(self) -> bool:
         """Says whether everything has answered or failed since gathering was last reported complete."""
-        if self._is_done or not self._local_ended or self._asks or self._in_flight or self._unannounced:
+        if self.is_done or not self._local_ended or self._asks or self._in_flight or self._unannounced:
             return False
         return all(state.handle is None for state in self._servers)
 
@@ -521,7 +522,7 @@ class Gatherer:
             if not state.was_asked and not state.failed and not (self._core.config.relay_only and not state.is_turn):
                 state.failed = True
                 self._report(state.url, None, None, Cause.NO_COMMON_FAMILY, "no local address of the server's family")
-        self._is_done = True
+        self.is_done = True
         self._core.outbox.put(GatheringCompleted())
         return True
 
@@ -536,11 +537,6 @@ class Gatherer:
     def asked_any(self) -> bool:
         """Says whether any server was asked."""
         return bool(self._asked)
-
-    @property
-    def is_done(self) -> bool:
-        """Says whether every server has answered or failed."""
-        return self._is_done
 
     # -- keepalives ---------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from icepath.net import Instant
 
 SERVERS_FIRST: Final = 2
 
+_SLOT: Final = TimerKey(TimerKind.SLOT)
+
 
 @final
 class Scheduler:
@@ -39,11 +41,10 @@ class Scheduler:
 
     def want_slot(self, *, now: Instant) -> None:
         """Reserves a slot when something waits for one, and uses it at once when it has come."""
-        key = TimerKey(TimerKind.SLOT)
-        while self._core.timers.deadline(key) is None and self._has_work():
+        while self._has_work() and self._core.timers.deadline(_SLOT) is None:
             at = self._core.pacer.reserve(now)
             if at > now:
-                self._core.timers.set(key, at)
+                self._core.timers.set(_SLOT, at)
                 return
             self.use_slot(now=now)
 
