@@ -74,6 +74,7 @@ class Permissions:
     """Keeps the permissions of one allocation."""
 
     __slots__ = (
+        "_begun_at",
         "_families",
         "_is_holding",
         "_outbox",
@@ -93,6 +94,8 @@ class Permissions:
         self._stage = _Stage.CLOSED
         # The hosts known when the Allocate was sent are not asked for yet.
         self._is_holding = False
+        # When an Allocate that the server may grant was sent last.
+        self._begun_at: Instant | None = None
         self._permissions: dict[str, _Permission] = {}
         # When to renew, or, after a rejection, when it ends.
         self._renewals: Timers[str] = Timers()
@@ -120,6 +123,9 @@ class Permissions:
             self._permissions.setdefault(host, _Permission())
         self._refuse_other_families()
         self._ask(now)
+        if now == self._begun_at:
+            # Wanted in the instant the Allocate left: known by then, so held for like those wanted before.
+            self._is_holding = self._requests.waiting(Purpose.PERMISSION) is not None
 
     def release(self, hosts: Iterable[str]) -> None:
         """Stops renewing; the server's permission ends by itself (RFC 8656 §9 knows no other way)."""
@@ -130,6 +136,7 @@ class Permissions:
     def begin(self, now: Instant) -> None:
         """Asks for all that is wanted, right behind an Allocate that is not answered yet."""
         self._stage = _Stage.EARLY
+        self._begun_at = now
         self._ask(now)
         self._is_holding = self._requests.waiting(Purpose.PERMISSION) is not None
 

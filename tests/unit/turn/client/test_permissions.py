@@ -112,6 +112,15 @@ class TestAsking:
         play.run_to(0.25)
         assert not play.allocation.has_unsent_permissions
 
+    def test_with_a_remembered_challenge_what_is_wanted_at_once_is_behind_the_allocate_too(self) -> None:
+        play = Play(permission_delay=0.25)
+        play.permit(A)
+        assert play.allocation.has_unsent_permissions
+        play.run_to(0.25)
+        assert not play.allocation.has_unsent_permissions
+        play.permit(B)
+        assert not play.allocation.has_unsent_permissions
+
 
 class TestFamilies:
     @pytest.mark.rfc("8656", "10.1")
