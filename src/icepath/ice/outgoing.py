@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, final
 
+from icepath.entropy import tie_breaker
 from icepath.ice.candidate import LocalCandidate, candidate_priority
 from icepath.ice.config import Role, RtoView
 from icepath.ice.core import Check, Core, Purpose
@@ -130,7 +131,7 @@ class Outgoing:
             return self.fail(check) if is_current else Judgement(pair, Verdict.IGNORED)
         if match.rtt is not None:
             pair.rtt = match.rtt
-            pair.rtt_total += match.rtt
+            pair.counts.rtt_total += match.rtt
         return self._on_success(generation, check, mapped.address, now=now)
 
     def fail(self, check: Check) -> Judgement:
@@ -152,6 +153,8 @@ class Outgoing:
         role = Role.CONTROLLED if check.role is Role.CONTROLLING else Role.CONTROLLING
         if core.role is not role:
             core.change_role(role, draw_tie_breaker=True)
+        else:  # a check of theirs, or another 487, came first: the tie-breaker "MUST change" all the same (§16.1)
+            core.tie_breaker = tie_breaker(core.random_bytes)
         check.pair.use_candidate = False
         generation.checklist.enqueue_triggered(check.pair)
         return Judgement(check.pair, Verdict.ROLE_CONFLICT)

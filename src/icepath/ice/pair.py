@@ -38,9 +38,16 @@ class PairKey(NamedTuple):
 
 @final
 class PairCounts:
-    """Counts the checks and answers that a pair has carried, consent's included."""
+    """Counts the checks and answers that a pair has carried, consent's included, and adds up round trips."""
 
-    __slots__ = ("requests_received", "requests_sent", "responses_received", "responses_sent", "retransmissions_sent")
+    __slots__ = (
+        "requests_received",
+        "requests_sent",
+        "responses_received",
+        "responses_sent",
+        "retransmissions_sent",
+        "rtt_total",
+    )
 
     def __init__(self) -> None:
         self.requests_sent = 0
@@ -48,6 +55,7 @@ class PairCounts:
         self.responses_received = 0
         self.requests_received = 0
         self.responses_sent = 0
+        self.rtt_total: Seconds = 0.0
 
 
 @final
@@ -71,7 +79,6 @@ class CandidatePair:
         "remote",
         "remote_address",
         "rtt",
-        "rtt_total",
         "state",
         "stream",
         "transaction_id",
@@ -119,9 +126,7 @@ class CandidatePair:
         self.flow: FlowKey | None = None
         self.last_heard: Instant | None = None
         self.rtt: Seconds | None = None
-        self.rtt_total: Seconds = 0.0
         self.counts = PairCounts()
-        self.is_controlling = is_controlling
         self.reprioritize(is_controlling)
 
     @property

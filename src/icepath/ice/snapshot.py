@@ -29,7 +29,7 @@ def pair_snapshot(core: Core, pair: CandidatePair) -> PairSnapshot:
         is_nominated=pair.is_nominated,
         is_selected=core.streams[pair.stream].active.get(pair.component) is pair,
         rtt=pair.rtt,
-        rtt_total=pair.rtt_total,
+        rtt_total=pair.counts.rtt_total,
         requests_sent=pair.counts.requests_sent,
         retransmissions_sent=pair.counts.retransmissions_sent,
         responses_received=pair.counts.responses_received,

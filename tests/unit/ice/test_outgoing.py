@@ -196,7 +196,7 @@ class TestSuccess:
         assert pair.state is PairState.SUCCEEDED
         assert pair.valid is pair.local
         assert (pair.valid_since, pair.counts.responses_received, pair.last_heard) == (0.08, 1, 0.08)
-        assert pair.rtt == pair.rtt_total == pytest.approx(0.08)
+        assert pair.rtt == pair.counts.rtt_total == pytest.approx(0.08)
         assert not pair.is_nominated
 
     @pytest.mark.rfc("8445", "7.2.5.3.2")
