@@ -489,3 +489,17 @@ class TestRoleConflict:
         assert table.core.role is Role.CONTROLLED
         assert table.events(RoleChanged) == [RoleChanged(Role.CONTROLLED)]
         assert list(table.generation().checklist.triggered) == pairs
+
+    @pytest.mark.rfc("8445", "16.1")
+    def test_each_487_changes_the_tie_breaker_whoever_changed_the_role(self) -> None:
+        table = Bench()
+        socket = table.add_host()
+        table.meet()
+        pair = table.make_pair(socket)
+        send(table, pair)
+        check = table.check_of(pair)
+        table.core.change_role(Role.CONTROLLED, draw_tie_breaker=False)
+        before = table.core.tie_breaker
+        table.outgoing.on_response(table.generation(), check, table.answer_check(pair, code=487), now=0.0)
+        assert table.core.role is Role.CONTROLLED
+        assert table.core.tie_breaker != before
