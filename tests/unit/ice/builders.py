@@ -125,6 +125,10 @@ class Bench:
             self.gatherer.ask_next(now=now)
         relay = list(self.core.relays.values())[-1]
         self.grant(relay, relayed, now=now)
+        if relay.allocation.has_unsent_permissions:
+            self.run_relay(relay, now=now + 0.1)
+            for socket in self.gatherer.announce_relays():
+                pair_socket(self.core, socket)
         return relay
 
     def grant(
