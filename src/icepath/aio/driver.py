@@ -18,6 +18,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import Callable
+from math import inf
 from typing import TypeVar, cast, final
 
 from icepath.aio.resolver import Resolver
@@ -38,7 +39,8 @@ class Driver:
         self.resolver: Resolver = resolver or Resolver()
         self._timers: Timers[Running[Event]] = Timers()
         self._timer: asyncio.TimerHandle | None = None
-        self._armed: Instant = 0.0
+        # When the timer fires; `inf` while there is none, and 0 while deadlines are seen to: it is armed once, after.
+        self._armed: Instant = inf
 
     @staticmethod
     def current() -> Driver:
@@ -73,7 +75,7 @@ class Driver:
         A later deadline is left to the timer that is armed: it fires, finds nothing due, and re-arms.
         """
         self._timers.set(cast("Running[Event]", running), at)  # a key only: events never pass through it
-        if at is not None and (self._timer is None or at < self._armed):
+        if at is not None and at < self._armed:
             self._arm(at)
 
     def _arm(self, at: Instant) -> None:
@@ -87,14 +89,18 @@ class Driver:
         self._timer = None
         # A loop may fire early by its clock's resolution; the machine never sees less than its deadline.
         now = max(self._armed, time.monotonic())
+        self._armed = 0.0
         due: list[Running[Event]] = []
         while (running := self._timers.pop_due(now)) is not None:
             due.append(running)
-        for running in due:
-            running.on_deadline(now)
-        at = self._timers.next_deadline()
-        if at is not None:
-            self._arm(at)
+        try:
+            for running in due:
+                running.on_deadline(now)
+        finally:
+            self._armed = inf
+            at = self._timers.next_deadline()
+            if at is not None:
+                self._arm(at)
 
 
 # A loop's driver lives as long as the loop.

@@ -213,7 +213,7 @@ class Running(Generic[EventT]):
         """Is the machine's time-out."""
         if not self.is_closed:
             self._stored = None
-            self._guard(partial(self.machine.handle_timeout, now=now))
+            self._time_out(now)
             self._settle(now)
 
     # -- the pump --------------------------------------------------------------------------------------------
@@ -225,9 +225,9 @@ class Running(Generic[EventT]):
             except Exception as error:
                 self._crash(error)
 
-    def _guard(self, call: Callable[[], None]) -> None:
+    def _time_out(self, now: Instant) -> None:
         try:
-            call()
+            self.machine.handle_timeout(now=now)
         except Exception as error:
             self._crash(error)
 
@@ -278,7 +278,7 @@ class Running(Generic[EventT]):
                 # Law 3: one call does all due work. A machine that breaks it is left to the timer, not looped on.
                 return True
             has_fired = True
-            self._guard(partial(self.machine.handle_timeout, now=now))
+            self._time_out(now)
         return True
 
     def _dispatch(self, room: int) -> tuple[int, bool]:
