@@ -37,7 +37,7 @@ def test_a_secret_shows_itself_only_when_asked() -> None:
 def test_fresh_credentials_have_the_randomness_that_is_asked_for() -> None:
     credentials = ice_credentials(random.Random(1).randbytes)
     # Six bits a character: 24 bits of ufrag, 128 of password at least.
-    assert len(credentials.ufrag) * 6 >= 24
+    assert 24 <= len(credentials.ufrag) * 6 <= 32 * 6  # and no longer than RFC 8839 §5.4 lets a sender make it
     assert len(credentials.password.reveal()) * 6 >= 128
     assert set(credentials.ufrag + credentials.password.reveal()) <= set(ICE_CHARS)
     assert ice_credentials(random.Random(2).randbytes) != credentials
@@ -45,6 +45,11 @@ def test_fresh_credentials_have_the_randomness_that_is_asked_for() -> None:
 
 def test_every_ice_char_is_as_likely_as_another() -> None:
     assert sorted(ice_chars(256, lambda count: bytes(range(count)))) == sorted(ICE_CHARS * 4)
+
+
+@pytest.mark.parametrize("ufrag", ["ab-c", "ab_c", "abc=", "a" * 256])
+def test_characters_and_lengths_of_deployed_peers_are_admitted(ufrag: str) -> None:
+    assert IceCredentials(ufrag, Secret(PASSWORD)).ufrag == ufrag
 
 
 @pytest.mark.rfc("8839", "5.4")
