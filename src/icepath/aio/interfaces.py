@@ -9,14 +9,15 @@ names (a caller's own filter decides instead), and IPv6 addresses that must or n
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, final
 
 import ifaddr
 
-from icepath.net import canonical_host
+from icepath.net import Instant, Seconds, canonical_host
 
 InterfaceFilter: TypeAlias = Callable[[str, str], bool]
 """Says whether (interface name, IP address) may be used."""
@@ -47,6 +48,9 @@ IPV4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 NETWORK_DEVICES: Final = Path("/sys/class/net")
 IPV6_ADDRESSES: Final = Path("/proc/net/if_inet6")
 
+# How long it is believed what the system said: asking takes a millisecond, which agents made in a burst share.
+BELIEVED: Final[Seconds] = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class HostAddress:
@@ -63,8 +67,49 @@ class HostAddress:
 
 def usable_addresses(admit: InterfaceFilter | None = None, *, loopback: bool = False) -> tuple[HostAddress, ...]:
     """Returns the addresses to gather from, best interface first; `admit` replaces the filter by name."""
-    flags = ipv6_flags(_read(IPV6_ADDRESSES))
-    return choose(_system_addresses(), admit=admit, loopback=loopback, flags=flags, cost=interface_cost)
+    view = system.view(time.monotonic())
+    return choose(view.addresses, admit=admit, loopback=loopback, flags=view.flags, cost=view.cost)
+
+
+@final
+class View:
+    """Is what the system said at one moment; of interfaces, as they are asked for."""
+
+    __slots__ = ("_costs", "addresses", "flags")
+
+    def __init__(self) -> None:
+        self.addresses: Final = tuple(_system_addresses())
+        self.flags: Final = ipv6_flags(_read(IPV6_ADDRESSES))
+        self._costs: dict[str, int | None] = {}
+
+    def cost(self, name: str) -> int | None:
+        """Returns the interface's cost; None when it is down."""
+        if name not in self._costs:
+            self._costs[name] = interface_cost(name)
+        return self._costs[name]
+
+
+@final
+class System:
+    """Remembers the last view for a moment."""
+
+    __slots__ = ("_believed_until", "_view")
+
+    def __init__(self) -> None:
+        self._view: View | None = None
+        self._believed_until: Instant = 0.0
+
+    def view(self, now: Instant) -> View:
+        """Returns a view that is no older than `BELIEVED`."""
+        view = self._view
+        if view is None or now >= self._believed_until:
+            view = self._view = View()
+            self._believed_until = now + BELIEVED
+        return view
+
+
+system: Final = System()
+"""The one of this process."""
 
 
 def choose(

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from icepath.aio import interfaces
-from icepath.aio.interfaces import HostAddress, InterfaceFilter, choose, interface_cost, ipv6_flags, usable_addresses
+from icepath.aio.interfaces import (
+    BELIEVED,
+    HostAddress,
+    InterfaceFilter,
+    System,
+    choose,
+    interface_cost,
+    ipv6_flags,
+    usable_addresses,
+)
 
 WIRED = HostAddress("192.0.2.7", "eth0", prefix=24)
 
@@ -131,3 +140,16 @@ def test_this_computers_own_addresses_are_found() -> None:
     found = usable_addresses(loopback=True)
     assert "127.0.0.1" in {address.host for address in found}
     assert not {address.host for address in usable_addresses()} & {"127.0.0.1", "::1"}
+
+
+def test_the_system_is_asked_once_for_agents_made_in_a_burst() -> None:
+    system = System()
+    view = system.view(5.0)
+    assert system.view(5.0 + 0.9 * BELIEVED) is view
+    assert system.view(5.0 + BELIEVED) is not view
+
+
+def test_a_view_says_the_same_of_an_interface_each_time() -> None:
+    view = System().view(0.0)
+    assert {view.cost(address.interface) for address in view.addresses if address.host == "127.0.0.1"} == {0}
+    assert view.cost("lo") == interface_cost("lo") == view.cost("lo")
