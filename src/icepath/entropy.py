@@ -15,6 +15,8 @@ from icepath.net import RandomBytes, Seconds
 
 # RFC 8839 §5.1: ice-char = ALPHA / DIGIT / "+" / "/": 64 of them, so six bits of randomness each.
 ICE_CHARS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+# "-", "_" and "=" are admitted besides: deployed peers put them into ufrags, and accepting them harms nothing.
+ADMITTED_CHARS: Final = frozenset(ICE_CHARS + "-_=")
 # RFC 8445 §5.3: at least 24 bits of randomness in the ufrag, 128 in the password; 8 x 6 and 24 x 6 bits
 # leave room (a ufrag also demultiplexes agents on a shared port).
 UFRAG_LENGTH: Final = 8
@@ -69,13 +71,10 @@ class IceCredentials:
 
 
 def check_ice_text(name: str, text: str, minimum: int) -> None:
-    """Raises InvalidArgument unless the text is `minimum` to 256 ice-chars; never shows the text.
-
-    "-" is admitted besides: deployed peers put it into ufrags, and accepting it harms nothing.
-    """
+    """Raises InvalidArgument unless the text is `minimum` to 256 admitted characters; never shows the text."""
     if not minimum <= len(text) <= MAX_CREDENTIAL_LENGTH:
         raise InvalidArgument(f"{name} has {len(text)} characters, allowed are {minimum} to {MAX_CREDENTIAL_LENGTH}")
-    if any(char not in ICE_CHARS and char not in "-_=" for char in text):
+    if not ADMITTED_CHARS.issuperset(text):
         raise InvalidArgument(f"{name} has characters other than A-Z a-z 0-9 + /")
 
 

@@ -8,6 +8,7 @@ task of ours being scheduled; only `negotiate` has tasks, because it reads someb
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from types import TracebackType
@@ -334,7 +335,8 @@ class Connection:
         elapsed = now - self._since
         if state in USABLE and not self._had_path:
             self._had_path = True
-            outcome.log_connected(self.selected_pair, elapsed)
+            if outcome.logger.isEnabledFor(logging.INFO):  # a snapshot is not made for nobody
+                outcome.log_connected(self.selected_pair, elapsed)
         if state is State.FAILED or state is State.CLOSED:
             self._end(cause or Cause.CLOSED, elapsed)
         else:

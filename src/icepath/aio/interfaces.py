@@ -12,12 +12,13 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeAlias, final
 
 import ifaddr
 
-from icepath.net import Instant, Seconds, canonical_host
+from icepath.net import Instant, IPAddress, Seconds, canonical_host
 
 InterfaceFilter: TypeAlias = Callable[[str, str], bool]
 """Says whether (interface name, IP address) may be used."""
@@ -184,7 +185,7 @@ def _system_addresses() -> Iterable[HostAddress]:
 
 
 def _is_candidate(address: HostAddress, loopback: bool, flags: dict[str, int]) -> bool:
-    parsed = ipaddress.ip_address(address.host)
+    parsed = _parsed(address.host)
     if parsed.is_loopback:
         # RFC 8445 §5.1.1.1: "Addresses from a loopback interface MUST NOT be included".
         return loopback
@@ -199,12 +200,19 @@ def _is_candidate(address: HostAddress, loopback: bool, flags: dict[str, int]) -
     return not flags.get(address.host, 0) & FLAGS_UNUSABLE
 
 
+@lru_cache(maxsize=256)
+def _parsed(host: str) -> IPAddress:
+    return ipaddress.ip_address(host)
+
+
 def _without_trackable(addresses: Sequence[HostAddress], flags: dict[str, int]) -> list[HostAddress]:
     """Leaves out IPv6 addresses that allow tracking where the same network has one that prevents it.
 
     RFC 8445 §5.1.1.1: such candidates "MUST NOT be gathered"; RFC 6724 §5 prefers temporary addresses anyhow.
     """
     private = {_network(address) for address in addresses if _is_temporary(address, flags)}
+    if not private:
+        return list(addresses)
     return [address for address in addresses if _is_temporary(address, flags) or _network(address) not in private]
 
 

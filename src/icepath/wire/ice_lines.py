@@ -94,7 +94,7 @@ def streams(body: Body) -> list[Section]:
 
 def is_tag(text: str) -> bool:
     """Says whether a text can be an ice-option or a mid: printable ASCII without spaces, of bounded length."""
-    return 0 < len(text) <= MAX_TAG_LENGTH and all("!" <= char <= "~" for char in text)
+    return 0 < len(text) <= MAX_TAG_LENGTH and text.isascii() and text.isprintable() and " " not in text
 
 
 def _read_attribute(section: Section, line: str, offset: int) -> bool:
