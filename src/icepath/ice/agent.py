@@ -304,7 +304,7 @@ class Agent:
         except DecodeError as failure:
             self._core.outbox.drop(drop_reason(failure), remote=remote, now=now)
             return
-        if message.method != Method.BINDING or message.is_rfc3489:
+        if message.method != Method.BINDING:
             self._core.outbox.drop(DropReason.UNEXPECTED_MESSAGE, remote=remote, now=now)
         elif message.message_class is MessageClass.REQUEST:
             self._on_request(socket, remote, message, now=now)
