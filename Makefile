@@ -42,8 +42,8 @@ test: $(STAMP)
 check: $(STAMP)
 	@$(PYTHON) -m ruff format --check --quiet $(CODE)
 	@$(PYTHON) -m ruff check --quiet $(CODE)
-	@$(PYTHON) -m pyright & pyright=$$!; $(PYTHON) -m mypy && wait $$pyright
-	@$(PYTEST) -n auto tests --ignore=tests/aio --ignore=tests/property --ignore=tests/interop
+	@$(PYTHON) -m pyright & pyright=$$!; $(PYTHON) -m mypy && \
+	    $(PYTEST) tests --ignore=tests/aio --ignore=tests/property --ignore=tests/interop && wait $$pyright
 
 format: $(STAMP)
 	@$(PYTHON) -m ruff format $(CODE)
