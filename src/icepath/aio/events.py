@@ -7,7 +7,6 @@ is an asynchronous iterator but no asynchronous generator: there is nothing to c
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar, final
 
@@ -72,7 +71,7 @@ class EventLog(Generic[EntryT]):
 
     def __init__(self, limit: int = MAX_EVENTS) -> None:
         self._limit = limit
-        self._entries: deque[EntryT] = deque()
+        self._entries: list[EntryT] = []
         self._dropped = 0
         self._is_closed = False
         self._waiting: list[asyncio.Future[None]] = []
@@ -81,7 +80,7 @@ class EventLog(Generic[EntryT]):
         """Adds what happened."""
         self._entries.append(entry)
         if len(self._entries) > self._limit:
-            self._entries.popleft()
+            del self._entries[0]
             self._dropped += 1
         self._wake()
 

@@ -23,7 +23,7 @@ class Inbox:
         self.items: deque[bytes] = deque()
         self.dropped = 0
         """Datagrams that found the queue full."""
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: list[asyncio.Future[None]] = []
         self._end: Callable[[], Exception] | None = None
 
     def put(self, payload: bytes) -> None:
@@ -72,7 +72,7 @@ class Inbox:
 
     def _wake_one(self) -> None:
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter = self._waiters.pop(0)
             if not waiter.done():
                 waiter.set_result(None)
                 return

@@ -14,7 +14,6 @@ import asyncio
 import errno
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar, cast, final
@@ -105,8 +104,8 @@ class Running(Generic[EventT]):
         self._closing: set[UdpSocket] = set()
         self._bound: dict[Handle, UdpSocket] = {}
         self._queries: dict[Handle, asyncio.Task[None]] = {}
-        self._answers: deque[Arrival] = deque()
-        self._outputs: deque[Datagram | Bytes | Command | EventT] = deque()
+        self._answers: list[Arrival] = []
+        self._outputs: list[Datagram | Bytes | Command | EventT] = []
         # The deadline the machine wants, and the one the driver's heap has.
         self._wanted: Instant | None = None
         self._stored: Instant | None = None
@@ -271,7 +270,7 @@ class Running(Generic[EventT]):
                 if not is_quiet:
                     continue
             if self._answers:
-                self._receive(self._answers.popleft(), now)
+                self._receive(self._answers.pop(0), now)
                 continue
             self._wanted = at = self.machine.next_deadline()
             if at is None or at > now or has_fired:
@@ -285,9 +284,10 @@ class Running(Generic[EventT]):
         """Dispatches so many outputs; returns the room left, and True when nobody was called who may call back."""
         outputs = self._outputs
         is_quiet = True
-        while outputs and room:
-            room -= 1
-            output = outputs.popleft()
+        done = 0
+        while done < min(len(outputs), room):  # an end or a crash meanwhile empties the list
+            output = outputs[done]
+            done += 1
             if isinstance(output, Datagram):
                 sock = self._sockets.get(output.local)
                 if sock is not None:
@@ -299,7 +299,8 @@ class Running(Generic[EventT]):
                 self._emit(output)
             else:
                 self._obey(output)
-        return room, is_quiet
+        del outputs[:done]
+        return room - done, is_quiet
 
     def _continue_later(self) -> None:
         if self._continuation is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
@@ -62,7 +61,7 @@ class Session:
         self._deliver = deliver
         self._credentials = ice_credentials(secrets.token_bytes)
         self._is_paired = False
-        self._old_ufrags: deque[str] = deque(maxlen=REMEMBERED_UFRAGS)
+        self._old_ufrags: list[str] = []
 
     # -- start and end -----------------------------------------------------------------------------------------
 
@@ -153,7 +152,7 @@ class Session:
             if self._is_paired:
                 self.restart()
             if self.remote_ufrag is not None:
-                self._old_ufrags.append(self.remote_ufrag)
+                self._old_ufrags = [*self._old_ufrags, self.remote_ufrag][-REMEMBERED_UFRAGS:]
             self.remote_ufrag = description.ufrag
             self._is_paired = True
         agent.set_remote_description(description, now=Driver.now())

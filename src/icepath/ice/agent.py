@@ -524,7 +524,7 @@ class Agent:
     def _take_relay_events(self, now: Instant) -> None:
         events = self._core.relay_events
         while events:
-            relay, event = events.popleft()
+            relay, event = events.pop(0)
             if isinstance(event, PeerDataReceived):
                 # An allocation gives nothing before a permission was sent, and nothing once it is closed.
                 socket = self._core.sockets[event.relayed]

@@ -7,7 +7,6 @@ rules that reach across streams by foundation. Nothing here sends. RFC 8445 §6.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Final
@@ -33,8 +32,8 @@ class Checklist:
     def __init__(self) -> None:
         self.pairs: dict[PairKey, CandidatePair] = {}
         self.state = ChecklistState.RUNNING
-        # RFC 8445 §6.1.4.1: first in, first out.
-        self.triggered: deque[CandidatePair] = deque()
+        # RFC 8445 §6.1.4.1: first in, first out. A list: it is short, and a deque takes 760 bytes when empty.
+        self.triggered: list[CandidatePair] = []
 
     def enqueue_triggered(self, pair: CandidatePair) -> None:
         """Puts the pair into the triggered-check queue, once, and makes it Waiting (RFC 8445 §7.3.1.4)."""
@@ -142,7 +141,7 @@ class ChecklistSet:
         for index, checklist in self._in_turn():
             if checklist.triggered:
                 self._turn = index + 1
-                return checklist.triggered.popleft()
+                return checklist.triggered.pop(0)
         return None
 
     def has_ordinary(self, is_ready: Callable[[CandidatePair], bool]) -> bool:

@@ -7,7 +7,6 @@ an `Allocation`; after every call into one, and only then, it is drained and its
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from math import inf
@@ -152,7 +151,7 @@ class Core:
         self.relays: dict[int, Relay] = {}
         self.relays_by_path: dict[tuple[Address, Address], Relay] = {}
         # What allocations reported, until the agent has taken it in.
-        self.relay_events: deque[tuple[Relay, AllocationEvent]] = deque()
+        self.relay_events: list[tuple[Relay, AllocationEvent]] = []
         self._last_id = 0
 
     @property

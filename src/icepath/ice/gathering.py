@@ -8,7 +8,6 @@ is not lost. RFC 8445 §5.1.1 and §5.1.3; keepalives of §5.1.1.4.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -117,7 +116,7 @@ class Gatherer:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._servers: list[_ServerState] = []
-        self._asks: deque[_Ask] = deque()
+        self._asks: list[_Ask] = []
         self._asked: set[tuple[str, Address]] = set()
         # Queries and allocations whose first answer is awaited, by local address and url.
         self._in_flight: set[tuple[str, Address]] = set()
@@ -227,7 +226,7 @@ class Gatherer:
         for transaction in self._core.transactions:
             if isinstance(transaction.context, ServerQuery) and transaction.context.local == address:
                 self._core.transactions.cancel(transaction.transaction_id)
-        self._asks = deque(ask for ask in self._asks if ask.socket.address != address)
+        self._asks = [ask for ask in self._asks if ask.socket.address != address]
         self._asked = {key for key in self._asked if key[1] != address}
         self._in_flight = {key for key in self._in_flight if key[1] != address}
         self._answered = {key: url for key, url in self._answered.items() if key[0] != address}
@@ -267,7 +266,7 @@ class Gatherer:
 
     def ask_next(self, *, now: Instant) -> None:
         """Asks one server; the agent calls this in a slot of its own."""
-        ask = self._asks.popleft()
+        ask = self._asks.pop(0)
         if ask.socket.address not in self._core.sockets:
             self._in_flight.discard((ask.state.url, ask.socket.address))
         elif ask.is_allocation:
