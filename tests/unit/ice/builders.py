@@ -176,7 +176,7 @@ class Bench:
         """Hands what relays reported to the gatherer, as the agent does; returns the events."""
         handled = []
         while self.core.relay_events:
-            relay, event = self.core.relay_events.popleft()
+            relay, event = self.core.relay_events.pop(0)
             self.gatherer.on_relay_event(relay, event, now=now)
             handled.append(event)
         return handled
