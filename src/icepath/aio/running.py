@@ -134,18 +134,32 @@ class Running(Generic[EventT]):
 
     def settle(self) -> None:
         """Dispatches what the machine has to say and re-arms its deadline."""
-        self._settle(time.monotonic())
+        self.settle_at(time.monotonic())
 
     def settle_at(self, now: Instant) -> None:
-        """Is `settle` for a caller that has just read the clock."""
-        self._settle(now)
+        """Is `settle` for a caller that has just read the clock; a call from inside is left to the outer one."""
+        if self._is_dispatching or self.is_closed:
+            return
+        self._is_dispatching = True
+        try:
+            is_done = self._pump(now)
+        finally:
+            self._is_dispatching = False
+        if self.is_closed:
+            return
+        if not is_done:
+            self._continue_later()
+            self._wanted = self.machine.next_deadline()
+        if self._wanted != self._stored:
+            self._stored = self._wanted
+            self.driver.set_deadline(self, self._wanted)
 
     def close(self) -> None:
         """Begins the end: `wait_closed` returns when the machine has ended and its sockets are closed."""
         if not self.is_closed:
             now = time.monotonic()
             self.machine.close(now=now)
-            self._settle(now)
+            self.settle_at(now)
 
     def abort(self) -> None:
         """Ends at once, whatever the machine still wanted."""
@@ -162,7 +176,7 @@ class Running(Generic[EventT]):
         for sock in self._sockets.values():
             for used in sock.flows.used():
                 self.machine.receive(used, now=now)
-        self._settle(now)
+        self.settle_at(now)
 
     @property
     def is_backlogged(self) -> bool:
@@ -191,11 +205,11 @@ class Running(Generic[EventT]):
         """Gives the machine one ICMP error, after what is being dispatched."""
         self._answers.append(unreachable)
         if not self._is_dispatching:
-            self._settle(now)
+            self.settle_at(now)
 
     def on_drained(self, now: Instant) -> None:
         """Dispatches what the machine answered to a wake-up's datagrams."""
-        self._settle(now)
+        self.settle_at(now)
 
     def on_backlog(self, queued: bool) -> None:
         """Counts the sockets that queue."""
@@ -213,7 +227,7 @@ class Running(Generic[EventT]):
         if not self.is_closed:
             self._stored = None
             self._time_out(now)
-            self._settle(now)
+            self.settle_at(now)
 
     # -- the pump --------------------------------------------------------------------------------------------
 
@@ -237,24 +251,6 @@ class Running(Generic[EventT]):
         )
         self._outputs.clear()
         self._emit(cast("EventT", MachineClosed()))  # every machine's union of events has it
-
-    def _settle(self, now: Instant) -> None:
-        """Dispatches until the machine has nothing more to say; a call from inside is left to the outer one."""
-        if self._is_dispatching or self.is_closed:
-            return
-        self._is_dispatching = True
-        try:
-            is_done = self._pump(now)
-        finally:
-            self._is_dispatching = False
-        if self.is_closed:
-            return
-        if not is_done:
-            self._continue_later()
-            self._wanted = self.machine.next_deadline()
-        if self._wanted != self._stored:
-            self._stored = self._wanted
-            self.driver.set_deadline(self, self._wanted)
 
     def _pump(self, now: Instant) -> bool:
         """Dispatches one slice; False when more is left, True with the machine's deadline in `_wanted`."""
@@ -285,8 +281,9 @@ class Running(Generic[EventT]):
         outputs = self._outputs
         is_quiet = True
         done = 0
-        while done < min(len(outputs), room):  # an end or a crash meanwhile empties the list
-            output = outputs[done]
+        for output in outputs:  # an end or a crash meanwhile empties the list, and with it this loop ends
+            if done == room:
+                break
             done += 1
             if isinstance(output, Datagram):
                 sock = self._sockets.get(output.local)
@@ -418,7 +415,7 @@ class Running(Generic[EventT]):
         if self._queries.pop(handle, None) is not None:
             now = time.monotonic()
             self._receive(answer, now)
-            self._settle(now)
+            self.settle_at(now)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
