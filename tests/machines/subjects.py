@@ -268,6 +268,3 @@ SUBJECTS: Final[tuple[Subject[Any], ...]] = (
         remotes=(FRIEND, SERVER, Address("2b00::7", 9)),
     ),
 )
-
-# Machines that break a law today, and how: their tests must fail until the entry here goes.
-DEBTS: Final[dict[str, str]] = {}

@@ -108,7 +108,7 @@ class AgentConfig:
     max_pairs: int = 100
     """RFC 8445 §6.1.2.5: "a default limit of 100"."""
     max_remote_candidates: int = 100
-    """Per stream, peer-reflexive ones included."""
+    """Per stream; as many again may be learnt from checks, so that no flood of useless ones shuts the real one out."""
     max_early_checks: int = 32
     """Checks kept until the remote description comes, per stream."""
     challenges: tuple[tuple[str, Challenge], ...] = ()

@@ -231,9 +231,10 @@ class Incoming:
         self, stream: Stream, generation: Generation, socket: Socket, check: EarlyCheck, *, now: Instant
     ) -> Candidate | None:
         """Adds a peer-reflexive remote candidate; it is paired with nothing else (RFC 8445 §7.3.1.3)."""
-        if len(generation.remote_candidates) >= self._core.config.max_remote_candidates:
+        if len(generation.learnt) >= self._core.config.max_remote_candidates:
             self._core.outbox.drop(DropReason.LIMIT, remote=check.remote, now=now)
             return None
+        generation.learnt.add((check.remote, socket.component))
         self._learnt_count += 1
         candidate = Candidate(
             foundation=Foundation(f"{LEARNT_FOUNDATION}{self._learnt_count}"),

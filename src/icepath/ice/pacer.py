@@ -97,6 +97,6 @@ class Pacer:
         self._own.take(at)
         return at
 
-    def agree(self, own: Seconds, proposed: Seconds | None) -> None:
-        """Applies the higher of the two proposals; None stands for an agent that proposed nothing."""
-        self._own.interval = max(own, DEFAULT_PACING if proposed is None else proposed)
+    def agree(self, own: Seconds, proposed: Seconds) -> None:
+        """Applies the higher of the two proposals."""
+        self._own.interval = max(own, proposed)

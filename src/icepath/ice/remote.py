@@ -14,12 +14,12 @@ from icepath.errors import InvalidState
 from icepath.ice.config import Role
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.incoming import Incoming, Learnt
-from icepath.ice.pacer import MAX_PACING
+from icepath.ice.pacer import DEFAULT_PACING, MAX_PACING
 from icepath.ice.pairing import pair_remote, permit_remote
 from icepath.ice.snapshot import MILLISECONDS
 from icepath.ice.stream import Generation, Remote, Stream
 from icepath.machine import DropReason, Failed, Handle, Resolve, Resolved, Transport
-from icepath.net import Address, Instant, is_usable_destination
+from icepath.net import Address, Instant, Seconds, is_usable_destination
 from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.fragment import Description
 
@@ -74,8 +74,9 @@ class RemoteSide:
         )
         generation.started = now
         core.timers.set(TimerKey(TimerKind.PATIENCE, stream.id), now + core.config.patience)
-        proposed = None if description.pacing is None else min(description.pacing / MILLISECONDS, MAX_PACING)
-        core.pacer.agree(core.config.pacing, proposed)
+        # RFC 8445 §14.2: the higher proposal rules, of all streams, as they share one pace.
+        remotes = [each.current.remote for each in core.streams.values() if each.current.remote is not None]
+        core.pacer.agree(core.config.pacing, max(_proposal(remote) for remote in remotes))
         if description.lite and not core.is_controlling:
             # RFC 8445 §6.1.1: with a lite agent, the full one takes the controlling role.
             core.change_role(Role.CONTROLLING, draw_tie_breaker=False)
@@ -141,10 +142,11 @@ class RemoteSide:
         known = generation.remote_candidates.get(key)
         if known is not None and known.type is not CandidateType.PEER_REFLEXIVE:
             return  # told twice: harmless
-        if known is None and len(generation.remote_candidates) >= core.config.max_remote_candidates:
+        if known is None and generation.count_announced() >= core.config.max_remote_candidates:
             core.outbox.drop(DropReason.LIMIT, remote=address, now=now)
             return
         generation.remote_candidates[key] = candidate
+        generation.learnt.discard(key)
         if known is not None:
             self._identify(generation, candidate, address)
         permit_remote(core, stream.id, address.host, now=now)
@@ -168,6 +170,11 @@ def _is_of_session(generation: Generation, candidate: Candidate) -> bool:
     """Says whether the candidate belongs to the description, as far as both are known."""
     remote = generation.remote
     return candidate.ufrag is None or remote is None or candidate.ufrag == remote.ufrag
+
+
+def _proposal(remote: Remote) -> Seconds:
+    """Returns the Ta that the other side proposed, within bounds; the default stands for none (RFC 8445 §14.2)."""
+    return DEFAULT_PACING if remote.pacing is None else min(remote.pacing / MILLISECONDS, MAX_PACING)
 
 
 def _is_same(generation: Generation, description: Description) -> bool:

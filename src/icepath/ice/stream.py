@@ -60,6 +60,7 @@ class Generation:
         "early_checks",
         "failure",
         "key",
+        "learnt",
         "lost",
         "nominated",
         "number",
@@ -80,6 +81,8 @@ class Generation:
         self.candidates: dict[tuple[Address, int], LocalCandidate] = {}
         # Every candidate of the other side, by address and component.
         self.remote_candidates: dict[tuple[Address, int], Candidate] = {}
+        # Those of them that no description told: learnt from checks (RFC 8445 §7.3.1.3).
+        self.learnt: set[tuple[Address, int]] = set()
         self.remote_ended = False
         self.checklist = Checklist()
         self.early_checks: list[EarlyCheck] = []
@@ -100,6 +103,10 @@ class Generation:
     def local_at(self, address: Address, component: int) -> LocalCandidate | None:
         """Returns the local candidate with this transport address."""
         return self.candidates.get((address, component))
+
+    def count_announced(self) -> int:
+        """Returns how many remote candidates were told; those learnt from checks have a limit of their own."""
+        return len(self.remote_candidates) - len(self.learnt)
 
     def prove(self, local: Address, remote: Address, limit: int) -> None:
         """Notes that an authentic check came along this path."""

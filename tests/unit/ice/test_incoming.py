@@ -330,12 +330,14 @@ class TestPeerReflexiveCandidate:
         table.run_relay(relay, now=1.1)
         assert relay.allocation.is_permitted(REMOTE.host)
 
-    def test_there_is_a_limit(self) -> None:
-        table = Bench(replace(config(), max_remote_candidates=2))
+    def test_there_is_a_limit_of_their_own(self) -> None:
+        table = Bench(replace(config(), max_remote_candidates=1))
         socket = table.add_host()
-        table.meet(candidate(OTHER_REMOTE), candidate(Address("198.51.100.9", 1)))
+        table.meet(candidate(OTHER_REMOTE))
+        assert ask(table, socket, check_from_remote()) is not None
         table.take()
-        assert ask(table, socket, check_from_remote()) is None
+        another = Address("198.51.100.9", 1)
+        assert ask(table, socket, check_from_remote(number=1), remote=another) is None
         outputs = table.take()
         assert [each for each in outputs if isinstance(each, Datagram)]  # answered all the same
         assert [each for each in outputs if getattr(each, "reason", None) is DropReason.LIMIT]

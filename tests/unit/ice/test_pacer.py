@@ -93,11 +93,9 @@ class TestPacer:
     @pytest.mark.rfc("8445", "14.2")
     @pytest.mark.parametrize(
         ("own", "proposed", "agreed"),
-        [(0.005, 0.020, 0.020), (0.030, 0.020, 0.030), (0.005, None, DEFAULT_PACING), (0.080, None, 0.080)],
+        [(0.005, 0.020, 0.020), (0.030, 0.020, 0.030), (0.005, DEFAULT_PACING, 0.050)],
     )
-    def test_the_higher_proposal_holds_and_50_ms_stand_for_none(
-        self, own: float, proposed: float | None, agreed: float
-    ) -> None:
+    def test_the_higher_proposal_holds(self, own: float, proposed: float, agreed: float) -> None:
         pacer = Pacer(own, at_once)
         pacer.agree(own, proposed)
         assert pacer.interval == agreed

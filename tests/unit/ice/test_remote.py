@@ -108,6 +108,14 @@ class TestDescription:
         tell(table, description(pacing=told))
         assert table.core.pacer.interval == agreed
 
+    @pytest.mark.rfc("8445", "14.2")
+    @pytest.mark.parametrize(("first", "second"), [(20, 10), (10, 20), (None, 10), (10, None)])
+    def test_the_highest_pacing_of_all_streams_holds(self, first: int | None, second: int | None) -> None:
+        table = Bench(replace(config(), components=(1, 1)))
+        for stream, told in ((1, first), (2, second)):
+            table.remote_side.set_description(table.core.streams[stream], description(pacing=told), now=0.0)
+        assert table.core.pacer.interval == (0.050 if None in (first, second) else 0.020)
+
     @pytest.mark.rfc("8445", "6.1.1")
     @pytest.mark.parametrize("role", list(Role))
     def test_with_a_lite_agent_a_full_one_is_controlling(self, role: Role) -> None:

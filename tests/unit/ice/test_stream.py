@@ -5,7 +5,7 @@ from icepath.ice.checklist import ChecklistState
 from icepath.ice.pair import PairKey
 from icepath.ice.stream import Generation, Remote, Stream
 from icepath.net import Address
-from unit.ice.builders import HOST, OWN, OWN_KEY, REMOTE, THEIR_KEY, THEIRS, local_candidate, loose_pair
+from unit.ice.builders import HOST, OWN, OWN_KEY, REMOTE, THEIR_KEY, THEIRS, candidate, local_candidate, loose_pair
 
 OTHER = Address("198.51.100.8", 1)
 NEW = IceCredentials("newufrag", Secret("new-password-of-24-charss"))
@@ -92,3 +92,12 @@ class TestStream:
         before = stream.is_usable
         stream.active[2] = loose_pair(2)
         assert (before, stream.is_usable) == (False, True)
+
+
+def test_candidates_learnt_from_checks_are_counted_apart() -> None:
+    generation = Generation(0, OWN)
+    generation.remote_candidates[REMOTE, 1] = candidate()
+    learnt = (HOST, 1)
+    generation.remote_candidates[learnt] = candidate(HOST)
+    generation.learnt.add(learnt)
+    assert generation.count_announced() == 1
