@@ -50,9 +50,9 @@ from icepath.wire.message import Message, MessageClass, Method, encode_message
 KEEPALIVE_INTERVAL: Final[Seconds] = 15.0
 # A keepalive is sent once and its answer may come within one RTO's worth of waiting.
 KEEPALIVE_POLICY: Final = RetransmissionPolicy(rto=0.5, rc=1, rm=16)
-# A CreatePermission lets that many more urgent transactions go first; it still is on its way before the
-# Allocate's answer can be back from all but the nearest server, and before the candidate is announced in any case.
-PERMISSION_SLOTS: Final = 2
+# A CreatePermission lets more urgent transactions go first; it still is on its way before the Allocate's answer can be
+# back from all but the nearest server, and before the candidate is announced in any case.
+PERMISSION_DELAY: Final[Seconds] = 0.010
 
 _ALLOCATION_CAUSES: Final[dict[AllocationFailure, Cause]] = {
     AllocationFailure.NO_ANSWER: Cause.SERVER_UNREACHABLE,
@@ -308,10 +308,15 @@ class Gatherer:
             families=self._relay_families(ask.socket),
             policy=self._policy(),
             close_timeout=core.config.close_timeout,
-            permission_delay=PERMISSION_SLOTS * core.config.pacing,
         )
         self._granted = True
-        allocation = Allocation(config, random_bytes=core.random_bytes, reserve_slot=self._reserve_slot, now=now)
+        allocation = Allocation(
+            config,
+            random_bytes=core.random_bytes,
+            reserve_slot=self._reserve_slot,
+            reserve_late_slot=self._reserve_late_slot,
+            now=now,
+        )
         relay = Relay(core.next_id(), allocation, ask.socket, ask.address, ask.state.url)
         core.relays[relay.id] = relay
         core.relays_by_path[key] = relay
@@ -325,6 +330,11 @@ class Gatherer:
             self._granted = False
             return now
         return self._core.pacer.reserve(now)
+
+    def _reserve_late_slot(self, now: Instant) -> Instant:
+        """Gives a CreatePermission a slot that leaves the next one, at any Ta, to a check."""
+        pacer = self._core.pacer
+        return pacer.reserve(now + max(PERMISSION_DELAY, pacer.interval))
 
     def _relay_families(self, socket: Socket) -> tuple[AddressFamily, ...]:
         """Asks for the socket's own family, and for the other one where no socket of ours is of it."""

@@ -85,12 +85,15 @@ class Play:
             lifetime,
             policy=policy or RetransmissionPolicy(),
             close_timeout=close_timeout,
-            permission_delay=permission_delay,
             software=software,
             dont_fragment=dont_fragment,
         )
         self.allocation = Allocation(
-            self.config, random_bytes=random.Random(7).randbytes, reserve_slot=self._reserve, now=now
+            self.config,
+            random_bytes=random.Random(7).randbytes,
+            reserve_slot=self._reserve,
+            reserve_late_slot=lambda at: self._reserve(at + permission_delay),
+            now=now,
         )
         self.drain()
 

@@ -57,6 +57,9 @@ class _Stage(Enum):
 class Allocation:
     """Is one allocation on one server.
 
+    New transactions go when `reserve_slot` says; a CreatePermission when `reserve_late_slot` does, if one is given:
+    more urgent transactions go first, and hosts that become known meanwhile join it.
+
     Emits: Datagram to the server, the events of events.py, DatagramDropped, MachineClosed.
     """
 
@@ -74,12 +77,24 @@ class Allocation:
     )
 
     def __init__(
-        self, config: AllocationConfig, *, random_bytes: RandomBytes, reserve_slot: ReserveSlot, now: Instant
+        self,
+        config: AllocationConfig,
+        *,
+        random_bytes: RandomBytes,
+        reserve_slot: ReserveSlot,
+        reserve_late_slot: ReserveSlot | None = None,
+        now: Instant,
     ) -> None:
         self._config = config
         self._random_bytes = random_bytes
         self._outbox: Outbox[AllocationEvent] = Outbox()
-        self._requests = Requests(config, self._outbox, random_bytes=random_bytes, reserve_slot=reserve_slot)
+        self._requests = Requests(
+            config,
+            self._outbox,
+            random_bytes=random_bytes,
+            reserve_slot=reserve_slot,
+            reserve_late_slot=reserve_late_slot,
+        )
         self._permissions = Permissions(self._requests, self._outbox, config.families)
         self._channels = Channels(self._requests, self._outbox)
         self._lease = Lease(config, self._requests, self._permissions, self._channels, self._outbox)

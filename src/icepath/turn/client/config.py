@@ -20,8 +20,6 @@ DEFAULT_LIFETIME: Final = 600
 MAX_LIFETIME: Final = 0xFFFFFFFF
 # Below this a request could end in the instant it was sent, as clocks count.
 MIN_RTO: Final[Seconds] = 0.001
-# Later than this a permission is no help to connectivity checks, which last 39.5 s.
-MAX_PERMISSION_DELAY: Final[Seconds] = 10.0
 # A close that takes longer is none; one whole transaction (39.5 s) fits in.
 MAX_CLOSE_TIMEOUT: Final[Seconds] = 60.0
 
@@ -44,9 +42,6 @@ class AllocationConfig:
     lifetime: int = DEFAULT_LIFETIME
     policy: RetransmissionPolicy = field(default_factory=RetransmissionPolicy)
     close_timeout: Seconds = 1.0
-    permission_delay: Seconds = 0.0
-    """How much later than at once a CreatePermission asks for its slot: more urgent transactions go first, and
-    hosts that become known meanwhile join it."""
     software: str | None = None
     dont_fragment: bool = False
     """Asks in the Allocate whether the server can set DF (RFC 8656 §7.1); goes on without when it cannot."""
@@ -62,8 +57,5 @@ class AllocationConfig:
             raise InvalidArgument(f"rto is {self.policy.rto}, allowed are {MIN_RTO} s or more")
         if not 0 <= self.close_timeout <= MAX_CLOSE_TIMEOUT:
             raise InvalidArgument(f"close_timeout is {self.close_timeout}, allowed are 0 to {MAX_CLOSE_TIMEOUT} s")
-        if not 0 <= self.permission_delay <= MAX_PERMISSION_DELAY:
-            limit = MAX_PERMISSION_DELAY
-            raise InvalidArgument(f"permission_delay is {self.permission_delay}, allowed are 0 to {limit} s")
         if self.software is not None:
             Software(self.software).encode(b"")

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias, final
 
 from icepath.machine import Datagram, DropReason
-from icepath.net import Address, Instant, RandomBytes, Seconds
+from icepath.net import Address, Instant, RandomBytes
 from icepath.outbox import Outbox
 from icepath.stun.credentials import (
     UNSIGNED_ERRORS,
@@ -127,6 +127,7 @@ class Requests:
         "_random_bytes",
         "_remembered",
         "_replacement",
+        "_reserve_late_slot",
         "_reserve_slot",
         "_slots",
         "_table",
@@ -140,11 +141,13 @@ class Requests:
         *,
         random_bytes: RandomBytes,
         reserve_slot: ReserveSlot,
+        reserve_late_slot: ReserveSlot | None = None,
     ) -> None:
         self._config = config
         self._outbox = outbox
         self._random_bytes = random_bytes
         self._reserve_slot = reserve_slot
+        self._reserve_late_slot = reserve_slot if reserve_late_slot is None else reserve_late_slot
         self._table: TransactionTable[_Flight] = TransactionTable()
         self._waiting: dict[int, Request] = {}
         self._slots: Timers[int] = Timers()
@@ -175,7 +178,7 @@ class Requests:
 
     def submit(self, request: Request, now: Instant) -> bool:
         """Sends the request now (True), or keeps it until its slot comes."""
-        at = self._reserve_slot(now + self._yielding(request)) if request.is_paced else now
+        at = self._slot_of(request, now) if request.is_paced else now
         if at > now:
             self._count += 1
             self._waiting[self._count] = request
@@ -184,8 +187,9 @@ class Requests:
         self._transmit(request, now)
         return True
 
-    def _yielding(self, request: Request) -> Seconds:
-        return self._config.permission_delay if request.purpose is Purpose.PERMISSION else 0.0
+    def _slot_of(self, request: Request, now: Instant) -> Instant:
+        reserve = self._reserve_late_slot if request.purpose is Purpose.PERMISSION else self._reserve_slot
+        return reserve(now)
 
     def waiting(self, purpose: Purpose) -> tuple[int, Request] | None:
         """Returns the first request of that purpose that waits for its slot and may be changed, with its number."""

@@ -50,12 +50,6 @@ def test_closing_is_bounded(timeout: float) -> None:
         AllocationConfig(SERVER, LOCAL, close_timeout=timeout)
 
 
-@pytest.mark.parametrize("delay", [-0.1, 11.0, float("nan")])
-def test_permissions_are_not_put_off_for_long(delay: float) -> None:
-    with pytest.raises(InvalidArgument, match="permission_delay"):
-        AllocationConfig(SERVER, LOCAL, permission_delay=delay)
-
-
 def test_software_fits_its_attribute() -> None:
     with pytest.raises(InvalidArgument, match="SOFTWARE"):
         AllocationConfig(SERVER, LOCAL, software="x" * 128)
