@@ -24,7 +24,7 @@ from icepath.ice.incoming import Incoming, Learnt
 from icepath.ice.outgoing import Judgement, Outgoing, Verdict
 from icepath.ice.pacer import ReserveSlot
 from icepath.ice.pair import CandidatePair, PairState
-from icepath.ice.pairing import discard_pair, pair_socket
+from icepath.ice.pairing import discard_pair, pair_socket, permit_remotes
 from icepath.ice.remote import RemoteSide
 from icepath.ice.restart import check_fresh, remove_base, remove_relay, restart_stream
 from icepath.ice.scheduler import Scheduler
@@ -517,9 +517,13 @@ class Agent:
             self._conclusion.update(now=now)
             return True
         self._scheduler.want_slot(now=now)
-        if core.relay_events or (core.relays and gatherer.can_announce):
+        if core.unpermitted:
+            # Behind the check that goes first: at a slow Ta a permission in its slot would cost the check a whole Ta.
+            permit_remotes(core, now=now)
+            self._scheduler.look_again()
             return True
-        return not gatherer.is_done and gatherer.is_reportable
+        has_news = bool(core.relay_events) or (bool(core.relays) and gatherer.can_announce)
+        return has_news or (not gatherer.is_done and gatherer.is_reportable)
 
     def _take_relay_events(self, now: Instant) -> None:
         events = self._core.relay_events

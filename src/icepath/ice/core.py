@@ -150,6 +150,8 @@ class Core:
         self.sockets: dict[Address, Socket] = {}
         self.relays: dict[int, Relay] = {}
         self.relays_by_path: dict[tuple[Address, Address], Relay] = {}
+        # Remote hosts, by stream, that relays are to hear from: asked for behind the check that goes first.
+        self.unpermitted: list[tuple[int, str]] = []
         # What allocations reported, until the agent has taken it in.
         self.relay_events: list[tuple[Relay, AllocationEvent]] = []
         self._last_id = 0

@@ -15,7 +15,7 @@ from icepath.ice.config import Role
 from icepath.ice.core import Core, Socket
 from icepath.ice.outgoing import ROLE_CONFLICT
 from icepath.ice.pair import CandidatePair, PairKey, PairState
-from icepath.ice.pairing import base_candidate, make_pair, permit_remote
+from icepath.ice.pairing import base_candidate, make_pair
 from icepath.ice.stream import EarlyCheck, Generation, Stream
 from icepath.machine import DropReason, Transport
 from icepath.net import Address, Instant
@@ -246,7 +246,7 @@ class Incoming:
             type=CandidateType.PEER_REFLEXIVE,
         )
         generation.remote_candidates[check.remote, socket.component] = candidate
-        permit_remote(self._core, stream.id, check.remote.host, now=now)
+        self._core.unpermitted.append((stream.id, check.remote.host))
         return candidate
 
     def _trigger(self, generation: Generation, pair: CandidatePair) -> None:

@@ -37,11 +37,13 @@ def pair_remote(core: Core, stream: Stream, candidate: Candidate, address: Addre
             _form(core, stream.current, socket, candidate, address)
 
 
-def permit_remote(core: Core, stream: int, host: str, *, now: Instant) -> None:
-    """Lets the stream's relays receive from a remote address (RFC 8445 §7.2.1)."""
+def permit_remotes(core: Core, *, now: Instant) -> None:
+    """Lets relays receive from the remote hosts that have become known (RFC 8445 §7.2.1), in one request each."""
+    unpermitted, core.unpermitted = core.unpermitted, []
     for relay in list(core.relays.values()):
-        if relay.host.stream == stream:
-            relay.allocation.permit((host,), now=now)
+        hosts = [host for stream, host in unpermitted if stream == relay.host.stream]
+        if hosts:
+            relay.allocation.permit(hosts, now=now)
             core.settle(relay, now=now)
 
 

@@ -15,7 +15,7 @@ from icepath.ice.config import Role
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.incoming import Incoming, Learnt
 from icepath.ice.pacer import DEFAULT_PACING, MAX_PACING
-from icepath.ice.pairing import pair_remote, permit_remote
+from icepath.ice.pairing import pair_remote
 from icepath.ice.snapshot import MILLISECONDS
 from icepath.ice.stream import Generation, Remote, Stream
 from icepath.machine import DropReason, Failed, Handle, Resolve, Resolved, Transport
@@ -149,7 +149,7 @@ class RemoteSide:
         generation.learnt.discard(key)
         if known is not None:
             self._identify(generation, candidate, address)
-        permit_remote(core, stream.id, address.host, now=now)
+        core.unpermitted.append((stream.id, address.host))
         if generation.remote is not None:
             pair_remote(core, stream, candidate, address)
 

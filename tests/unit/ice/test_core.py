@@ -93,6 +93,14 @@ class TestGenerationOf:
         assert table.core.generation_of(new) is None
         assert table.core.generation_of(replacement) is table.generation()
 
+    def test_is_none_once_its_session_is_over(self) -> None:
+        table = Bench()
+        pair = table.make_pair(table.add_host())
+        stream = table.core.streams[1]
+        restart_stream(table.core, table.consent, table.gatherer, stream, NEW, now=1.0)
+        stream.previous = None
+        assert table.core.generation_of(pair) is None
+
 
 class TestTransmit:
     def test_from_a_host_socket_it_is_a_datagram(self) -> None:

@@ -11,6 +11,7 @@ from icepath.ice.core import Socket
 from icepath.ice.events import RoleChanged
 from icepath.ice.incoming import Learnt
 from icepath.ice.pair import CandidatePair, PairKey, PairState
+from icepath.ice.pairing import permit_remotes
 from icepath.ice.stream import EarlyCheck
 from icepath.machine import Datagram, DropReason
 from icepath.net import Address
@@ -327,6 +328,7 @@ class TestPeerReflexiveCandidate:
         table, socket = bench()
         relay = table.add_relay()
         ask(table, socket, check_from_remote())
+        permit_remotes(table.core, now=1.0)
         table.run_relay(relay, now=1.1)
         assert relay.allocation.is_permitted(REMOTE.host)
 

@@ -15,7 +15,7 @@ from icepath.ice.pairing import (
     make_pair,
     pair_remote,
     pair_socket,
-    permit_remote,
+    permit_remotes,
 )
 from icepath.ice.restart import restart_stream
 from icepath.machine import DropFlow, FlowKey
@@ -170,7 +170,9 @@ class TestPermissions:
         table.gatherer.ask_next(now=0.0)
         _, second = table.core.relays.values()
         table.grant(second, Address("203.0.113.5", 49153))
-        permit_remote(table.core, 1, REMOTE.host, now=1.0)
+        table.core.unpermitted.append((1, REMOTE.host))
+        permit_remotes(table.core, now=1.0)
+        assert table.core.unpermitted == []
         for relay in (first, second):
             table.run_relay(relay, now=2.0)
         assert [relay.allocation.is_permitted(REMOTE.host) for relay in (first, second)] == [True, False]

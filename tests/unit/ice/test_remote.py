@@ -11,6 +11,7 @@ from icepath.ice.core import TimerKey, TimerKind
 from icepath.ice.events import RoleChanged
 from icepath.ice.pacer import MAX_PACING
 from icepath.ice.pair import PairKey, PairState
+from icepath.ice.pairing import permit_remotes
 from icepath.ice.remote import MAX_NAMES
 from icepath.ice.restart import restart_stream
 from icepath.machine import (
@@ -304,6 +305,7 @@ class TestTrickled:
         table = bench()
         relay = table.add_relay()
         tell(table, description(candidate()))
+        permit_remotes(table.core, now=1.0)
         table.run_relay(relay, now=2.1)
         assert relay.allocation.is_permitted(REMOTE.host)
 
