@@ -17,6 +17,8 @@ from icepath.net import RandomBytes, Seconds
 ICE_CHARS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 # "-", "_" and "=" are admitted besides: deployed peers put them into ufrags, and accepting them harms nothing.
 ADMITTED_CHARS: Final = frozenset(ICE_CHARS + "-_=")
+# Of each byte six bits count.
+_CHAR_OF_BYTE: Final = ICE_CHARS.encode() * 4
 # RFC 8445 §5.3: at least 24 bits of randomness in the ufrag, 128 in the password; 8 x 6 and 24 x 6 bits
 # leave room (a ufrag also demultiplexes agents on a shared port).
 UFRAG_LENGTH: Final = 8
@@ -80,7 +82,7 @@ def check_ice_text(name: str, text: str, minimum: int) -> None:
 
 def ice_chars(length: int, random_bytes: RandomBytes) -> str:
     """Returns `length` random ice-chars, six bits each."""
-    return "".join(ICE_CHARS[byte & 0x3F] for byte in random_bytes(length))
+    return random_bytes(length).translate(_CHAR_OF_BYTE).decode()
 
 
 def ice_credentials(random_bytes: RandomBytes) -> IceCredentials:

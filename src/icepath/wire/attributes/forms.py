@@ -17,7 +17,7 @@ import struct
 from typing import ClassVar, Final, Self, final
 
 from icepath.errors import DecodeError, DecodeReason, InvalidArgument
-from icepath.net import MAX_PORT, Address, unmapped
+from icepath.net import MAX_PORT, Address, ipv4_octets, unmapped
 
 # RFC 8489 §5: the fixed value that tells STUN from RFC 3489 and from other protocols.
 MAGIC_COOKIE: Final = 0x2112A442
@@ -34,9 +34,6 @@ MAX_VALUE_LENGTH: Final = 0xFFFF
 
 _IPV4_VALUE: Final = struct.Struct(">BBH4B")
 _IPV6_PREFIX: Final = struct.Struct(">BBH")
-# Texts of octets and back, by table: half the time of str() and int(), and strict (no "+1", no "01").
-_OCTET_TEXTS: Final[tuple[str, ...]] = tuple([str(octet) for octet in range(256)])
-_OCTETS: Final[dict[str, int]] = {text: octet for octet, text in enumerate(_OCTET_TEXTS)}
 # A bound method costs half as much as looking it up on `int` each time.
 from_bytes: Final = int.from_bytes
 _IPV4_LENGTH: Final = 8
@@ -317,18 +314,6 @@ def encode_text(name: str, text: str, max_characters: int, max_octets: int) -> b
             f" allowed are {max_characters} characters, {max_octets} bytes"
         )
     return encoded
-
-
-def ipv4_octets(host: str) -> tuple[int, int, int, int]:
-    """Returns the octets of an IPv4 address's canonical text.
-
-    Raises: InvalidArgument when it is none.
-    """
-    try:
-        a, b, c, d = host.split(".")
-        return _OCTETS[a], _OCTETS[b], _OCTETS[c], _OCTETS[d]
-    except (ValueError, KeyError):
-        raise InvalidArgument(f"{host!r} is not an IP address") from None
 
 
 def pack_ipv6(host: str) -> bytes:
