@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final, NewType, TypeAlias, final
 
 from icepath.entropy import ICE_CHARS, MIN_UFRAG_LENGTH, check_ice_text
 from icepath.errors import DecodeError, DecodeReason, InvalidArgument, InvalidState
@@ -55,6 +55,12 @@ class TcpType(StrEnum):
     ACTIVE = "active"
     PASSIVE = "passive"
     SIMULTANEOUS_OPEN = "so"
+
+
+# Looking a value up in its enum costs ten times as much.
+_TRANSPORTS: Final[dict[str, Transport]] = {transport.value: transport for transport in Transport}
+_CANDIDATE_TYPES: Final[dict[str, CandidateType]] = {kind.value: kind for kind in CandidateType}
+_TCP_TYPES: Final[dict[str, TcpType]] = {tcp_type.value: tcp_type for tcp_type in TcpType}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,26 +120,26 @@ def parse_candidate(line: str) -> Candidate:
     Raises: DecodeError BAD_CANDIDATE_LINE, also for what RFC 8839 says to ignore.
     RFC: 8839 §5.1, 6544 §4.5.
     """
-    tokens = _split(line)
-    fixed = [token for token in tokens if token[0]][: len(FIXED_FIELDS)]
-    if len(fixed) < len(FIXED_FIELDS):
-        raise _error("candidate line", len(line), f"ends after {len(fixed)} fields", " ".join(FIXED_FIELDS))
-    foundation, component, transport_text, priority, host, port, typ, type_text = fixed
+    cut = _cut(line)
+    fields = [(piece, index) for index, piece in enumerate(cut.pieces) if piece][: len(FIXED_FIELDS)]
+    if len(fields) < len(FIXED_FIELDS):
+        raise _error("candidate line", len(line), f"ends after {len(fields)} fields", " ".join(FIXED_FIELDS))
+    foundation, component, transport_field, priority, host, port, typ, type_field = fields
     if typ[0].lower() != "typ":
-        raise _error("keyword", typ[1], repr(typ[0][:32]), '"typ"')
-    transport = _transport(*transport_text)
-    known, extensions = _extensions(tokens[tokens.index(type_text) + 1 :], transport)
+        raise cut.error("keyword", typ, '"typ"')
+    transport = _transport(cut, transport_field)
+    known, extensions = _extensions(cut.pieces, type_field[1] + 1, transport)
     return Candidate(
-        foundation=_foundation(*foundation),
-        component=_number("component", *component, 1, MAX_COMPONENT),
+        foundation=_foundation(cut, foundation),
+        component=_number(cut, "component", component, 1, MAX_COMPONENT),
         transport=transport,
-        priority=_number("priority", *priority, 1, MAX_PRIORITY),
-        host=_host("address", *host),
-        port=_number("port", *port, 0, MAX_PORT),
-        type=_candidate_type(*type_text),
-        related_address=_related_address(known),
-        tcp_type=_tcp_type(known, len(line)) if transport is Transport.TCP else None,
-        ufrag=_ufrag(known),
+        priority=_number(cut, "priority", priority, 1, MAX_PRIORITY),
+        host=_host(cut, "address", host),
+        port=_number(cut, "port", port, 0, MAX_PORT),
+        type=_candidate_type(cut, type_field),
+        related_address=_related_address(cut, known),
+        tcp_type=_tcp_type(cut, known, len(line)) if transport is Transport.TCP else None,
+        ufrag=_ufrag(cut, known),
         extensions=extensions,
     )
 
@@ -161,112 +167,134 @@ def format_candidate(candidate: Candidate) -> str:
     return " ".join(parts)
 
 
-def _split(line: str) -> list[tuple[str, int]]:
-    """Cuts at every space: (text, offset) each; an extension's value may be empty, so nothing is joined."""
+Field: TypeAlias = tuple[str, int]
+"""A text, and the index of the piece where it begins."""
+
+
+@final
+class _Cut:
+    """Is a line cut at every space; an extension's value may be empty, so nothing is joined."""
+
+    __slots__ = ("pieces", "start")
+
+    def __init__(self, pieces: list[str], start: int) -> None:
+        self.pieces: Final = pieces
+        self.start: Final = start
+
+    def error(self, what: str, field: Field, allowed: str, *, shown: int = 32) -> DecodeError:
+        """Returns the error about a field: at which character it begins is worked out for errors only."""
+        text, index = field
+        offset = self.start + sum([len(piece) + 1 for piece in self.pieces[:index]])
+        return _error(what, offset, repr(text[:shown]), allowed)
+
+
+def _cut(line: str) -> _Cut:
     if len(line) > MAX_LINE_LENGTH:
         raise _error("candidate line", MAX_LINE_LENGTH, f"{len(line)} characters", f"at most {MAX_LINE_LENGTH}")
     text = line.rstrip("\r\n")
-    for offset, char in enumerate(text):
-        if not " " <= char <= "~":
-            raise _error("candidate line", offset, repr(char), "printable ASCII")
+    if not (text.isascii() and text.isprintable()):
+        offset = next(offset for offset, char in enumerate(text) if not " " <= char <= "~")
+        raise _error("candidate line", offset, repr(text[offset]), "printable ASCII")
     start = len(text) - len(text.lstrip())
     for prefix in ("a=", "candidate:"):
         if text[start : start + len(prefix)].lower() == prefix:
             start += len(prefix)
-    tokens: list[tuple[str, int]] = []
-    for piece in text[start:].split(" "):
-        tokens.append((piece, start))
-        start += len(piece) + 1
-    return tokens
+    return _Cut(text[start:].split(" "), start)
 
 
 def _extensions(
-    tokens: list[tuple[str, int]], transport: Transport
-) -> tuple[dict[str, tuple[str, int]], tuple[tuple[str, str], ...]]:
-    """Sorts the name/value pairs into typed ones (the first of each name) and the others, in order."""
-    known: dict[str, tuple[str, int]] = {}
+    pieces: list[str], index: int, transport: Transport
+) -> tuple[dict[str, Field], tuple[tuple[str, str], ...]]:
+    """Sorts the name/value pairs from `index` on into typed ones (the first of each name) and the others, in order."""
+    known: dict[str, Field] = {}
     others: list[tuple[str, str]] = []
-    index = 0
-    while index < len(tokens):
-        name, offset = tokens[index]
+    end = len(pieces)
+    while index < end:
+        name, at = pieces[index], index
         index += 1
         if not name:
             continue
-        value = tokens[index][0] if index < len(tokens) else ""
+        value = pieces[index] if index < end else ""
         index += 1
         key = name.lower()
         if key not in TYPED_EXTENSIONS or (key == "tcptype" and transport is not Transport.TCP):
             others.append((name, value))
         else:
-            known.setdefault(key, (value, offset))
+            known.setdefault(key, (value, at))
     return known, tuple(others)
 
 
-def _foundation(text: str, offset: int) -> Foundation:
+def _foundation(cut: _Cut, field: Field) -> Foundation:
+    text, _ = field
     if len(text) > MAX_FOUNDATION_LENGTH or not FOUNDATION_CHARS.issuperset(text):
-        raise _error("foundation", offset, repr(text[:40]), "1 to 32 of A-Z a-z 0-9 + /")
+        raise cut.error("foundation", field, "1 to 32 of A-Z a-z 0-9 + /", shown=40)
     return Foundation(text)
 
 
-def _number(what: str, text: str, offset: int, low: int, high: int) -> int:
-    if not (text.isdecimal() and len(text) <= 10 and low <= int(text) <= high):
-        raise _error(what, offset, repr(text[:32]), f"{low} to {high}")
-    return int(text)
+def _number(cut: _Cut, what: str, field: Field, low: int, high: int) -> int:
+    text, _ = field
+    if text.isdecimal() and len(text) <= 10:
+        number = int(text)
+        if low <= number <= high:
+            return number
+    raise cut.error(what, field, f"{low} to {high}")
 
 
-def _transport(text: str, offset: int) -> Transport:
-    for transport in Transport:
-        if text.lower() == transport.value:
-            return transport
-    raise _error("transport", offset, repr(text[:32]), "UDP or TCP")
+def _transport(cut: _Cut, field: Field) -> Transport:
+    transport = _TRANSPORTS.get(field[0].lower())
+    if transport is None:
+        raise cut.error("transport", field, "UDP or TCP")
+    return transport
 
 
-def _candidate_type(text: str, offset: int) -> CandidateType:
-    for candidate_type in CandidateType:
-        if text.lower() == candidate_type.value:
-            return candidate_type
-    raise _error("candidate type", offset, repr(text[:32]), ", ".join(CandidateType))
+def _candidate_type(cut: _Cut, field: Field) -> CandidateType:
+    candidate_type = _CANDIDATE_TYPES.get(field[0].lower())
+    if candidate_type is None:
+        raise cut.error("candidate type", field, ", ".join(CandidateType))
+    return candidate_type
 
 
-def _host(what: str, text: str, offset: int) -> str:
+def _host(cut: _Cut, what: str, field: Field) -> str:
     """Returns canonical IP text (a zone is dropped), or the name in lower case."""
-    bare = text.partition("%")[0].lower()
+    bare = field[0].partition("%")[0].lower()
     if not is_name(bare):
         try:
             return canonical_host(bare)
         except InvalidArgument:
-            raise _error(what, offset, repr(text[:64]), "an IP address or a name") from None
+            raise cut.error(what, field, "an IP address or a name", shown=64) from None
     if len(bare) > MAX_NAME_LENGTH or not NAME_CHARS.issuperset(bare) or not all(bare.removesuffix(".").split(".")):
-        raise _error(what, offset, repr(text[:64]), "an IP address or a name")
+        raise cut.error(what, field, "an IP address or a name", shown=64)
     return bare
 
 
-def _related_address(known: dict[str, tuple[str, int]]) -> Address | None:
+def _related_address(cut: _Cut, known: dict[str, Field]) -> Address | None:
     """Returns raddr and rport; nothing depends on them, so a name or half of them counts as not told."""
     if "raddr" not in known or "rport" not in known:
         return None
-    host = _host("raddr", *known["raddr"])
-    port = _number("rport", *known["rport"], 0, MAX_PORT)
+    host = _host(cut, "raddr", known["raddr"])
+    port = _number(cut, "rport", known["rport"], 0, MAX_PORT)
     return None if is_name(host) else Address(host, port)
 
 
-def _tcp_type(known: dict[str, tuple[str, int]], end: int) -> TcpType:
-    text, offset = known.get("tcptype", ("", end))
-    for tcp_type in TcpType:
-        if text.lower() == tcp_type.value:
-            return tcp_type
-    raise _error("tcptype", offset, repr(text[:32]) if text else "none", ", ".join(TcpType))
+def _tcp_type(cut: _Cut, known: dict[str, Field], end: int) -> TcpType:
+    field = known.get("tcptype")
+    if field is None:
+        raise _error("tcptype", end, "none", ", ".join(TcpType))
+    tcp_type = _TCP_TYPES.get(field[0].lower())
+    if tcp_type is None:
+        raise cut.error("tcptype", field, ", ".join(TcpType))
+    return tcp_type
 
 
-def _ufrag(known: dict[str, tuple[str, int]]) -> str | None:
-    if "ufrag" not in known:
+def _ufrag(cut: _Cut, known: dict[str, Field]) -> str | None:
+    field = known.get("ufrag")
+    if field is None:
         return None
-    text, offset = known["ufrag"]
     try:
-        check_ice_text("ufrag", text, MIN_UFRAG_LENGTH)
+        check_ice_text("ufrag", field[0], MIN_UFRAG_LENGTH)
     except InvalidArgument as error:
-        raise _error("ufrag", offset, repr(text[:32]), str(error)) from None
-    return text
+        raise cut.error("ufrag", field, str(error)) from None
+    return field[0]
 
 
 def _error(what: str, offset: int, found: str, allowed: str) -> DecodeError:

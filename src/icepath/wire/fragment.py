@@ -98,7 +98,7 @@ def parse_descriptions(text: str) -> tuple[Description, ...]:
     RFC: 8839 §5, 8840 §9.2.
     """
     body = read_lines(text)
-    descriptions = tuple(_description(section) for section in streams(body) if _uses_ice(section))
+    descriptions = tuple([_description(section) for section in streams(body) if _uses_ice(section)])
     if not descriptions:
         found = "no section that uses ICE" if body.sections else "no a=ice-ufrag and a=ice-pwd"
         raise _error(f'{found}; expected an RFC 8840 fragment, an SDP or a token ("ice1:...")', 0)
@@ -162,7 +162,7 @@ def _format_fragment(description: Description) -> str:
     lines += [f"a={format_candidate(candidate)}" for candidate in description.candidates]
     if description.end_of_candidates:
         lines.append("a=end-of-candidates")
-    return "".join(f"{line}\r\n" for line in lines)
+    return "\r\n".join([*lines, ""])
 
 
 # -- tokens -------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ line that cannot be used is skipped and counted. What must be there is fragment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import dataclass, field
 from typing import Final
 
 from icepath.entropy import MIN_PASSWORD_LENGTH, MIN_UFRAG_LENGTH, Secret, check_ice_text
@@ -22,6 +23,8 @@ MAX_SECTIONS: Final = 1000
 # RFC 8839 §10.2 recommends 20 characters for an option; no more than these are kept.
 MAX_OPTIONS: Final = 32
 MAX_TAG_LENGTH: Final = 256
+
+_TAG: Final = re.compile(f"[!-~]{{1,{MAX_TAG_LENGTH}}}")
 
 
 @dataclass(slots=True)
@@ -66,13 +69,15 @@ def read_lines(text: str) -> Body:
     offset = candidates = 0
     for raw in text.split("\n"):
         line = raw.strip()
-        if line.startswith("m="):
+        kind = line[:2]
+        if kind == "m=":
             section = Section(offset, is_rejected=line.split(" ")[1:2] == ["0"])
             body.sections.append(section)
-        elif line.startswith("v="):
+        elif kind == "v=":
             body.is_sdp = True
         else:
-            candidates += _read_attribute(section, line, offset)
+            # The a= may lack: browsers hand out candidates without it.
+            candidates += _read_attribute(section, line[2:] if kind == "a=" else line, offset)
         if candidates > MAX_CANDIDATES or len(body.sections) > MAX_SECTIONS:
             limits = f"allowed are {MAX_CANDIDATES} candidates and {MAX_SECTIONS} sections"
             raise _too_long(f"one line too many at character {offset}: {limits}", offset)
@@ -82,45 +87,35 @@ def read_lines(text: str) -> Body:
 
 def streams(body: Body) -> list[Section]:
     """Returns the sections that are data streams of their own, with the session's defaults filled in."""
-    if not body.sections:
-        return [_with_defaults(body.session, body.session)]
+    session = body.session
     sections = body.sections
     if body.is_sdp:
         # RFC 3264 §6: port 0 rejects. RFC 8829 §4.1.1: or it marks a section that is only ever bundled.
         sections = [one for one in sections if not (one.is_rejected or one.is_bundle_only)]
-    bundled = _bundled_away(body.session.bundles, sections)
-    return [_with_defaults(one, body.session) for one in sections if one.mid not in bundled]
+    if session.bundles:
+        bundled = _bundled_away(session.bundles, sections)
+        sections = [one for one in sections if one.mid not in bundled]
+    if not body.sections:
+        sections = [session]
+    for one in sections:
+        _fill_in(one, session)
+    return sections
 
 
 def is_tag(text: str) -> bool:
     """Says whether a text can be an ice-option or a mid: printable ASCII without spaces, of bounded length."""
-    return 0 < len(text) <= MAX_TAG_LENGTH and text.isascii() and text.isprintable() and " " not in text
+    return _TAG.fullmatch(text) is not None
 
 
 def _read_attribute(section: Section, line: str, offset: int) -> bool:
-    """Reads one a= line and says whether it was a candidate.
+    """Reads one line without its a= and says whether it was a candidate.
 
-    RFC 8840 §9.2: names are read in any case. The a= may lack: browsers hand out candidates without it.
+    RFC 8840 §9.2: names are read in any case.
     """
-    name, _, value = line.removeprefix("a=").partition(":")
+    name, _, value = line.partition(":")
     name = name.lower()
-    _read_flag(section, name)
     _read_value(section, name, value.strip(), offset)
     return name == "candidate"
-
-
-def _read_flag(section: Section, name: str) -> None:
-    match name:
-        case "ice-lite":
-            section.lite = True
-        case "ice-mismatch":
-            section.has_mismatch = True
-        case "bundle-only":
-            section.is_bundle_only = True
-        case "end-of-candidates":
-            section.end_of_candidates = True
-        case _:
-            pass
 
 
 def _read_value(section: Section, name: str, value: str, offset: int) -> None:
@@ -133,13 +128,27 @@ def _read_value(section: Section, name: str, value: str, offset: int) -> None:
             section.password = Secret(_ice_text(name, value, MIN_PASSWORD_LENGTH, offset))
         case "ice-options":
             # Commas are none of the grammar, but a deployed peer (SIPSorcery) puts them there.
-            section.options.extend(tag for tag in value.replace(",", " ").split(" ")[:MAX_OPTIONS] if is_tag(tag))
+            section.options += [tag for tag in value.replace(",", " ").split(" ")[:MAX_OPTIONS] if is_tag(tag)]
         case "ice-pacing":
             section.pacing = _pacing(value, offset)
         case "mid":
             section.mid = _mid(value, offset)
         case "group":
             _read_group(section, value)
+        case _:
+            _read_flag(section, name)
+
+
+def _read_flag(section: Section, name: str) -> None:
+    match name:
+        case "ice-lite":
+            section.lite = True
+        case "ice-mismatch":
+            section.has_mismatch = True
+        case "bundle-only":
+            section.is_bundle_only = True
+        case "end-of-candidates":
+            section.end_of_candidates = True
         case _:
             pass
 
@@ -192,17 +201,17 @@ def _bundled_away(bundles: list[list[str]], sections: list[Section]) -> set[str 
     return away
 
 
-def _with_defaults(section: Section, session: Section) -> Section:
-    """Returns the section with what it does not say itself taken from the session level (RFC 8839 §5.4)."""
-    return replace(
-        section,
-        ufrag=session.ufrag if section.ufrag is None else section.ufrag,
-        password=session.password if section.password is None else section.password,
-        options=list(dict.fromkeys([*session.options, *section.options]))[:MAX_OPTIONS],
-        end_of_candidates=section.end_of_candidates or session.end_of_candidates,
-        pacing=session.pacing if section.pacing is None else section.pacing,
-        lite=section.lite or session.lite,
-    )
+def _fill_in(section: Section, session: Section) -> None:
+    """Takes what the section does not say itself from the session level (RFC 8839 §5.4)."""
+    if section.ufrag is None:
+        section.ufrag = session.ufrag
+    if section.password is None:
+        section.password = session.password
+    if section.pacing is None:
+        section.pacing = session.pacing
+    section.options = list(dict.fromkeys([*session.options, *section.options]))[:MAX_OPTIONS]
+    section.end_of_candidates = section.end_of_candidates or session.end_of_candidates
+    section.lite = section.lite or session.lite
 
 
 def _error(detail: str, offset: int) -> DecodeError:
