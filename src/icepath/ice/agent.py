@@ -1,8 +1,7 @@
 """The ICE agent: one public machine that routes inputs to its parts and collects what they output.
 
-A datagram is a TURN server's (to its allocation), a STUN answer (to whatever asked), a check (answered at
-once), or data. Whatever happens, `_finish` then does what follows from it, in one place and order: relays'
-reports, nomination, states, the next slot. No part calls another; this file passes results on.
+Verbs and time come in here, what the network says goes to `arrivals.py`. Whatever happened, `_finish` then
+does what follows from it, in one place and order: relays' reports, nomination, states, the next slot.
 
 RFC 8445 (full agents), RFC 8838 (trickle), RFC 8863 (patience), RFC 7675 (consent).
 """
@@ -13,17 +12,17 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from icepath.entropy import IceCredentials
-from icepath.errors import Cause, DecodeError, InvalidArgument, InvalidState
+from icepath.errors import Cause, InvalidArgument, InvalidState
+from icepath.ice.arrivals import Arrivals
 from icepath.ice.conclusion import Conclusion
 from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.consent import Consent
 from icepath.ice.core import Check, Core, Purpose, Relay, ServerQuery, Socket, TimerKey, TimerKind
-from icepath.ice.events import AgentEvent, AgentSnapshot, DataReceived, State, StateChanged
+from icepath.ice.events import AgentEvent, AgentSnapshot, State, StateChanged
 from icepath.ice.gathering import Gatherer
-from icepath.ice.incoming import Incoming, Learnt
-from icepath.ice.outgoing import Judgement, Outgoing, Verdict
+from icepath.ice.incoming import Incoming
+from icepath.ice.outgoing import Outgoing
 from icepath.ice.pacer import ReserveSlot
-from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.pairing import discard_pair, pair_socket, permit_remotes
 from icepath.ice.remote import RemoteSide
 from icepath.ice.restart import check_fresh, remove_base, remove_relay, restart_stream
@@ -46,12 +45,10 @@ from icepath.machine import (
     Unreachable,
 )
 from icepath.net import Address, Instant, RandomBytes
-from icepath.stun.transaction import Match, Retransmission, TimedOut, drop_reason
+from icepath.stun.transaction import Retransmission, TimedOut
 from icepath.turn.client.events import ChannelBound, PeerDataReceived
-from icepath.wire.attributes import ErrorCode
 from icepath.wire.candidate_line import Candidate
 from icepath.wire.fragment import Description
-from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, looks_like_stun
 
 FORBIDDEN: Final = 403
 # RFC 7983 §7: a first byte of 0 to 3 is STUN.
@@ -79,12 +76,16 @@ class Agent:
         self._conclusion = Conclusion(self._core, self._consent)
         self._remote = RemoteSide(self._core, self._incoming)
         self._scheduler = Scheduler(self._core, self._gatherer, self._outgoing)
-        self._is_closing = False
+        self._arrivals = Arrivals(
+            self._core,
+            gatherer=self._gatherer,
+            outgoing=self._outgoing,
+            incoming=self._incoming,
+            consent=self._consent,
+            conclusion=self._conclusion,
+            remote=self._remote,
+        )
         self._is_ended = False
-        # Something changed that nomination or states may depend on.
-        self._is_dirty = False
-        self._datagrams_received = self._octets_received = 0
-        self._datagrams_sent = self._octets_sent = 0
         # Time never goes back (law 2): what an earlier call said holds.
         self._now = now
         self._gatherer.set_servers(config.servers, now=now)
@@ -122,7 +123,7 @@ class Agent:
                 if relay.host is socket:
                     remove_relay(self._core, self._conclusion, relay, now=now)
             remove_base(self._core, self._conclusion, socket)
-            self._touch()
+            self._core.touch()
         self._finish(now)
 
     def end_of_local_addresses(self, *, now: Instant) -> None:
@@ -156,22 +157,22 @@ class Agent:
         now = self._begin_verb(now)
         learnt = self._remote.set_description(self._stream(stream), description, now=now)
         for known in learnt:
-            self._on_learnt(known, now=now)
-        self._touch()
+            self._arrivals.on_learnt(known, now=now)
+        self._core.touch()
         self._finish(now)
 
     def add_remote_candidate(self, candidate: Candidate, *, stream: int = 1, now: Instant) -> None:
         """Takes one more candidate of the other side; one that cannot be used is counted and dropped."""
         now = self._begin_verb(now)
         self._remote.add_candidate(self._stream(stream), candidate, now=now)
-        self._touch()
+        self._core.touch()
         self._finish(now)
 
     def end_of_remote_candidates(self, *, stream: int = 1, now: Instant) -> None:
         """Notes that the other side has no further candidate; later ones are ignored (RFC 8838 §14)."""
         now = self._begin_verb(now)
         self._stream(stream).current.remote_ended = True
-        self._touch()
+        self._core.touch()
         self._finish(now)
 
     def send(self, payload: bytes, *, stream: int = 1, component: int = 1, now: Instant) -> None:
@@ -184,8 +185,8 @@ class Agent:
         if pair is None or not pair.may_send_data(now):
             raise InvalidState(f"stream {stream} component {component} has no path that data may use now")
         self._now = now
-        self._datagrams_sent += 1
-        self._octets_sent += len(payload)
+        self._core.datagrams_sent += 1
+        self._core.octets_sent += len(payload)
         self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
         if self._core.relays:
             self._finish(now)
@@ -200,15 +201,15 @@ class Agent:
         check_fresh(streams, credentials)
         for each in streams:
             restart_stream(self._core, self._consent, self._gatherer, each, credentials, now=now)
-        self._touch()
+        self._core.touch()
         self._finish(now)
 
     def close(self, *, now: Instant) -> None:
         """Stops at once, releases relays, and ends within `close_timeout`; `MachineClosed` is the last output."""
         self._now = now = self._clamped(now)
-        if self._is_closing:
+        if self._core.is_closing:
             return
-        self._is_closing = True
+        self._core.is_closing = True
         core = self._core
         core.transactions.clear()
         for stream in core.streams.values():
@@ -233,7 +234,6 @@ class Agent:
             state=self._conclusion.state,
             cause=self._conclusion.cause,
             is_done=self._gatherer.is_done,
-            traffic=(self._datagrams_received, self._octets_received, self._datagrams_sent, self._octets_sent),
         )
 
     # -- the machine --------------------------------------------------------------------------------------------
@@ -252,14 +252,14 @@ class Agent:
             return
         now = self._clamped(now)
         if isinstance(arrival, Datagram):
-            self._on_datagram(arrival, now=now)
+            self._arrivals.on_datagram(arrival, now=now)
         elif isinstance(arrival, (Resolved, Failed)):
-            self._on_resolution(arrival, now=now)
+            self._arrivals.on_resolution(arrival, now=now)
         elif isinstance(arrival, Unreachable):
-            self._on_unreachable(arrival, now=now)
+            self._arrivals.on_unreachable(arrival, now=now)
         elif isinstance(arrival, FlowUsed):
-            self._datagrams_received += arrival.packets
-            self._octets_received += arrival.octets
+            self._core.datagrams_received += arrival.packets
+            self._core.octets_received += arrival.octets
         else:
             self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
         self._finish(now)
@@ -273,163 +273,6 @@ class Agent:
             self._on_timer(key, now=now)
         self._finish(now)
 
-    # -- arrivals -------------------------------------------------------------------------------------------------
-
-    def _on_datagram(self, datagram: Datagram, *, now: Instant) -> None:
-        relay = self._core.relays_by_path.get((datagram.local, datagram.remote))
-        if relay is not None and not self._is_own_answer(datagram.payload):
-            relay.allocation.receive(datagram, now=now)
-            self._core.settle(relay, now=now)
-            self._scheduler.look_again()
-            return
-        if self._is_closing:
-            return
-        socket = self._core.sockets.get(datagram.local)
-        if socket is None or socket.relay is not None:
-            self._core.outbox.drop(DropReason.UNKNOWN_LOCAL_ADDRESS, remote=datagram.remote, now=now)
-            return
-        self._on_payload(socket, datagram.remote, datagram.payload, now=now)
-
-    def _is_own_answer(self, payload: bytes) -> bool:
-        """Says whether it answers a query of ours, where one address is STUN and TURN server both."""
-        return looks_like_stun(payload) and self._core.transactions.get(TransactionId(payload[8:20])) is not None
-
-    def _on_payload(self, socket: Socket, remote: Address, payload: bytes, *, now: Instant) -> None:
-        """Takes what arrived on a host socket or on a relayed address."""
-        if not payload or payload[0] > LAST_STUN_BYTE or not looks_like_stun(payload):
-            self._on_data(socket, remote, payload, now=now)
-            return
-        try:
-            message = decode_message(payload)
-        except DecodeError as failure:
-            self._core.outbox.drop(drop_reason(failure), remote=remote, now=now)
-            return
-        if message.method != Method.BINDING:
-            self._core.outbox.drop(DropReason.UNEXPECTED_MESSAGE, remote=remote, now=now)
-        elif message.message_class is MessageClass.REQUEST:
-            self._on_request(socket, remote, message, now=now)
-        elif message.message_class is not MessageClass.INDICATION:  # RFC 8445 §11: keepalives want nothing
-            self._on_response(socket, remote, message, now=now)
-
-    def _on_data(self, socket: Socket, remote: Address, payload: bytes, *, now: Instant) -> None:
-        """Delivers data of an address that has proved itself (RFC 8445 §12.2), before nomination too."""
-        stream = self._core.streams[socket.stream]
-        pair = stream.pair_at(socket.address, remote)
-        if (pair is None or not pair.is_known_remote()) and not stream.has_proven(socket.address, remote):
-            self._core.outbox.drop(DropReason.UNVALIDATED, remote=remote, now=now)
-            return
-        self._datagrams_received += 1
-        self._octets_received += len(payload)
-        self._core.outbox.put(DataReceived(stream.id, socket.component, payload))
-
-    def _on_request(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:
-        if self._core.config.relay_only and socket.relay is None:
-            # Relay-only tells nobody where we are, not even by an answer.
-            self._core.outbox.drop(DropReason.UNKNOWN_LOCAL_ADDRESS, remote=remote, now=now)
-            return
-        role = self._core.role
-        learnt = self._incoming.on_request(socket, remote, message, now=now)
-        if learnt is not None:
-            self._on_learnt(learnt, now=now)
-        if self._core.role is not role:
-            self._touch()
-
-    def _on_learnt(self, learnt: Learnt, *, now: Instant) -> None:
-        pair = learnt.pair
-        if learnt.is_nominated:
-            stream = self._core.streams[pair.stream]
-            generation = self._core.generation_of(pair)
-            assert generation is not None  # the check has just found or made the pair there
-            self._conclusion.on_nominated(stream, generation, pair, now=now)
-        if pair.state is not PairState.SUCCEEDED or learnt.is_nominated or self._conclusion.state is State.DISCONNECTED:
-            self._touch()
-
-    def _on_response(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:
-        core = self._core
-        match = core.transactions.match(message, local=socket.address, remote=remote, now=now)
-        if isinstance(match, DropReason):
-            core.outbox.drop(match, remote=remote, now=now)
-            transaction = core.transactions.get(message.transaction_id)
-            if match is DropReason.WRONG_ADDRESS and transaction is not None and isinstance(transaction.context, Check):
-                # RFC 8445 §7.2.5.2.1: an answer along another path fails the pair.
-                core.transactions.cancel(transaction.transaction_id)
-                self._on_judgement(self._outgoing.fail(transaction.context), now=now)
-            return
-        purpose = match.transaction.context
-        if isinstance(purpose, Check):
-            self._on_check_answer(purpose, match, now=now)
-        elif isinstance(purpose, ServerQuery):
-            self._conclusion.heard_server = True
-            self._gatherer.on_answer(purpose, match.message, now=now)
-            self._touch()
-        else:
-            self._on_consent_answer(purpose.pair, match.message, now=now)
-
-    def _on_check_answer(self, check: Check, match: Match[Purpose], *, now: Instant) -> None:
-        generation = self._core.generation_of(check.pair)
-        if generation is not None:
-            self._on_judgement(self._outgoing.on_response(generation, check, match, now=now), now=now)
-
-    def _on_judgement(self, judgement: Judgement, *, now: Instant) -> None:
-        pair = judgement.pair
-        stream = self._core.streams[pair.stream]
-        generation = self._core.generation_of(pair)
-        if judgement.verdict is Verdict.IGNORED or generation is None:
-            return
-        self._touch()
-        if judgement.verdict is not Verdict.SUCCEEDED:
-            return
-        self._consent.grant(pair, now=now)
-        if judgement.is_newly_valid:
-            self._conclusion.on_valid(pair)
-        if judgement.is_nominated:
-            self._conclusion.on_nominated(stream, generation, pair, now=now)
-
-    def _on_consent_answer(self, pair: CandidatePair, message: Message, *, now: Instant) -> None:
-        if message.message_class is MessageClass.SUCCESS:
-            if pair.may_send_data(now):  # too late otherwise, though its deadline has not been seen to yet
-                pair.counts.responses_received += 1
-                self._consent.grant(pair, now=now)
-        else:
-            error = message.get(ErrorCode)
-            if error is not None and error.code == FORBIDDEN:  # RFC 7675 §5.2: revoked at once
-                self._lose(pair)
-        if self._conclusion.state is State.DISCONNECTED or pair.valid is None:
-            self._touch()
-
-    def _lose(self, pair: CandidatePair) -> None:
-        generation = self._core.generation_of(pair)
-        assert generation is not None  # consent is asked for on pairs of a checklist only
-        self._conclusion.on_lost(self._core.streams[pair.stream], generation, pair)
-        self._touch()
-
-    def _on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> None:
-        if self._is_closing:
-            return
-        if not self._gatherer.on_resolution(answer) and not self._remote.on_resolution(answer, now=now):
-            self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
-            return
-        self._touch()
-
-    def _on_unreachable(self, arrival: Unreachable, *, now: Instant) -> None:
-        relay = self._core.relays_by_path.get((arrival.local, arrival.remote))
-        if relay is not None:
-            relay.allocation.receive(arrival, now=now)
-            self._core.settle(relay, now=now)
-        if (arrival.icmp_type, arrival.icmp_code) not in HARD_ICMP:
-            return
-        for transaction in self._core.transactions:
-            if (transaction.local, transaction.remote) != (arrival.local, arrival.remote):
-                continue
-            purpose = transaction.context
-            if isinstance(purpose, ServerQuery):
-                self._core.transactions.cancel(transaction.transaction_id)
-                self._gatherer.on_unreachable(purpose)
-            elif isinstance(purpose, Check) and purpose.pair.valid is None:
-                self._core.transactions.cancel(transaction.transaction_id)
-                self._on_judgement(self._outgoing.fail(purpose), now=now)
-        self._touch()
-
     # -- timers ---------------------------------------------------------------------------------------------------
 
     def _on_timer(self, key: TimerKey, *, now: Instant) -> None:
@@ -442,18 +285,18 @@ class Agent:
                 relay = self._core.relays[key.id]
                 relay.allocation.handle_timeout(now=now)
                 self._core.settle(relay, now=now)
-                self._scheduler.look_again()
+                self._core.may_check = True
             case TimerKind.CONSENT | TimerKind.EXPIRY:
                 self._on_consent_due(key, now=now)
             case TimerKind.RECHECK:
                 self._conclusion.recheck(self._stream(key.id))
-                self._touch()
+                self._core.touch()
             case TimerKind.KEEPALIVE:
                 streams = self._core.streams.values()
                 is_concluded = all(stream.is_selected or stream.current.failure is not None for stream in streams)
                 self._gatherer.keep_alive(is_concluded=is_concluded, now=now)
             case _:  # PATIENCE, NOMINATION, LIVENESS: time to look again
-                self._touch()
+                self._core.touch()
 
     def _on_transactions_due(self, now: Instant) -> None:
         core = self._core
@@ -468,12 +311,12 @@ class Agent:
                 self._on_check_timeout(purpose, due)
             elif isinstance(purpose, ServerQuery):
                 self._gatherer.on_timeout(purpose)
-                self._touch()
+                self._core.touch()
 
     def _on_check_timeout(self, check: Check, due: TimedOut[Purpose]) -> None:
         check.pair.was_refused = due.integrity_violated
         self._outgoing.fail(check)
-        self._touch()
+        self._core.touch()
 
     def _on_consent_due(self, key: TimerKey, *, now: Instant) -> None:
         pair = self._consent.watched(key.id)
@@ -481,15 +324,11 @@ class Agent:
         generation = self._core.generation_of(pair)
         assert generation is not None  # and it is unwatched before it is discarded
         if key.kind is TimerKind.EXPIRY:
-            self._lose(pair)
+            self._arrivals.lose(pair)
         else:
             self._consent.check(generation, pair, now=now)
 
     # -- what follows ---------------------------------------------------------------------------------------------
-
-    def _touch(self) -> None:
-        self._is_dirty = True
-        self._scheduler.look_again()
 
     def _finish(self, now: Instant) -> None:
         """Does what follows from an input, in one order, until nothing more does: law 2 leaves no rest for later."""
@@ -500,7 +339,7 @@ class Agent:
 
     def _follow_up(self, now: Instant) -> bool:
         """Takes relays' reports, then settles nomination and states, then uses slots; False when all is settled."""
-        if self._is_closing:
+        if self._core.is_closing:
             self._core.relay_events.clear()
             self._end_if_released()
             return False
@@ -509,9 +348,9 @@ class Agent:
             self._take_relay_events(now)
         if not gatherer.is_done and gatherer.report_if_done():
             self._conclusion.is_gathered = True
-            self._touch()
-        if self._is_dirty:
-            self._is_dirty = False
+            self._core.touch()
+        if core.has_changed:
+            core.has_changed = False
             self._conclusion.asked_server = gatherer.asked_any
             self._conclusion.nominate(now=now)
             self._conclusion.update(now=now)
@@ -520,7 +359,7 @@ class Agent:
         if core.unpermitted:
             # Behind the check that goes first: at a slow Ta a permission in its slot would cost the check a whole Ta.
             permit_remotes(core, now=now)
-            self._scheduler.look_again()
+            self._core.may_check = True
             return True
         has_news = bool(core.relay_events) or (bool(core.relays) and gatherer.can_announce)
         return has_news or (not gatherer.is_done and gatherer.is_reportable)
@@ -532,7 +371,7 @@ class Agent:
             if isinstance(event, PeerDataReceived):
                 # An allocation gives nothing before a permission was sent, and nothing once it is closed.
                 socket = self._core.sockets[event.relayed]
-                self._on_payload(socket, event.peer, event.payload, now=now)
+                self._arrivals.on_payload(socket, event.peer, event.payload, now=now)
                 continue
             if isinstance(event, ChannelBound):
                 self._refresh_flow(relay, event.peer, now=now)
@@ -540,11 +379,11 @@ class Agent:
             self._gatherer.on_relay_event(relay, event, now=now)
             if relay.is_over:
                 remove_relay(self._core, self._conclusion, relay, now=now)
-            self._touch()
+            self._core.touch()
         for socket in self._gatherer.announce_relays():
             self._conclusion.heard_server = True
             pair_socket(self._core, socket)
-            self._touch()
+            self._core.touch()
 
     def _refresh_flow(self, relay: Relay, peer: Address, *, now: Instant) -> None:
         for address in relay.relayed:
@@ -568,7 +407,7 @@ class Agent:
         return found
 
     def _begin_verb(self, now: Instant) -> Instant:
-        if self._is_closing:
+        if self._core.is_closing:
             raise InvalidState("the agent is closed")
         return self._clamped(now)
 

@@ -154,7 +154,18 @@ class Core:
         self.unpermitted: list[tuple[int, str]] = []
         # What allocations reported, until the agent has taken it in.
         self.relay_events: list[tuple[Relay, AllocationEvent]] = []
+        self.datagrams_received = self.octets_received = 0
+        self.datagrams_sent = self.octets_sent = 0
+        self.is_closing = False
+        # Something changed that nomination or states may depend on,
+        self.has_changed = False
+        # and that may have made an ordinary check possible; cleared when none was found.
+        self.may_check = False
         self._last_id = 0
+
+    def touch(self) -> None:
+        """Notes that something changed: nomination, states and the next slot are looked at again."""
+        self.has_changed = self.may_check = True
 
     @property
     def is_controlling(self) -> bool:

@@ -25,19 +25,13 @@ _SLOT: Final = TimerKey(TimerKind.SLOT)
 class Scheduler:
     """Reserves slots and decides what each is used for."""
 
-    __slots__ = ("_asks_in_a_row", "_core", "_gatherer", "_may_check", "_outgoing")
+    __slots__ = ("_asks_in_a_row", "_core", "_gatherer", "_outgoing")
 
     def __init__(self, core: Core, gatherer: Gatherer, outgoing: Outgoing) -> None:
         self._core = core
         self._gatherer = gatherer
         self._outgoing = outgoing
-        # An ordinary check may be possible; cleared when none was found.
-        self._may_check = False
         self._asks_in_a_row = 0
-
-    def look_again(self) -> None:
-        """Notes that pairs changed, so that an ordinary check may be possible."""
-        self._may_check = True
 
     def want_slot(self, *, now: Instant) -> None:
         """Reserves a slot when something waits for one, and uses it at once when it has come."""
@@ -51,16 +45,16 @@ class Scheduler:
     def _has_work(self) -> bool:
         if self._gatherer.has_asks or self._core.checklists.has_triggered():
             return True
-        if self._may_check and self._core.checklists.has_ordinary(self._is_ready):
+        if self._core.may_check and self._core.checklists.has_ordinary(self._is_ready):
             return True
-        self._may_check = False
+        self._core.may_check = False
         return False
 
     def use_slot(self, *, now: Instant) -> None:
         """Sends the one transaction that this slot is for, if anything still waits."""
         pair = self._core.checklists.next_triggered()
         if pair is None:
-            may_check = self._may_check and self._core.checklists.has_ordinary(self._is_ready)
+            may_check = self._core.may_check and self._core.checklists.has_ordinary(self._is_ready)
             if self._gatherer.has_asks and (not may_check or self._asks_in_a_row < SERVERS_FIRST):
                 self._asks_in_a_row += 1
                 self._gatherer.ask_next(now=now)

@@ -70,9 +70,7 @@ def remote_description(stream: Stream) -> Description | None:
     )
 
 
-def agent_snapshot(
-    core: Core, *, state: State, cause: Cause | None, is_done: bool, traffic: tuple[int, int, int, int]
-) -> AgentSnapshot:
+def agent_snapshot(core: Core, *, state: State, cause: Cause | None, is_done: bool) -> AgentSnapshot:
     """Returns the whole agent as it stands."""
     streams = core.streams.values()
     return AgentSnapshot(
@@ -87,8 +85,8 @@ def agent_snapshot(
             for generation in stream.generations()
             for pair in generation.checklist.pairs.values()
         ),
-        datagrams_received=traffic[0],
-        octets_received=traffic[1],
-        datagrams_sent=traffic[2],
-        octets_sent=traffic[3],
+        datagrams_received=core.datagrams_received,
+        octets_received=core.octets_received,
+        datagrams_sent=core.datagrams_sent,
+        octets_sent=core.octets_sent,
     )

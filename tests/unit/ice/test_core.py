@@ -288,3 +288,12 @@ class TestChangeOfRole:
         table.core.change_role(Role.CONTROLLING, draw_tie_breaker=False)
         table.conclusion.nominate(now=2.0)
         assert pair.use_candidate
+
+
+def test_a_change_asks_for_states_and_the_next_check_to_be_looked_at() -> None:
+    made = core()
+    assert not made.has_changed
+    assert not made.may_check
+    made.touch()
+    assert made.has_changed
+    assert made.may_check

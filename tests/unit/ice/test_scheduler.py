@@ -25,7 +25,7 @@ def bench(count: int = 3, settings: AgentConfig | None = None) -> tuple[Bench, l
     ]
     table.meet(*known)
     table.take()
-    table.scheduler.look_again()
+    table.core.may_check = True
     return table, list(table.generation().checklist.pairs.values())
 
 
@@ -82,7 +82,7 @@ class TestSlots:
         pairs[0].state = PairState.WAITING
         table.scheduler.want_slot(now=10.0)
         assert table.sent() == []
-        table.scheduler.look_again()
+        table.core.may_check = True
         table.scheduler.want_slot(now=10.0)
         assert len(table.sent()) == 1
 
@@ -108,7 +108,7 @@ class TestSlots:
             table.add_host(host, stream=stream)
             table.meet(*[candidate(each, foundation=f"{stream}{each.port}") for each in REMOTES[:3]], stream=stream)
         table.take()
-        table.scheduler.look_again()
+        table.core.may_check = True
         assert [each.local.port for _, each in run(table, now=10.0)] == [4001, 4002, 4001, 4002, 4001, 4002]
 
     def test_a_triggered_pair_that_was_given_up_is_not_checked(self) -> None:
@@ -165,13 +165,13 @@ class TestRelays:
         table.meet()
         pair = table.make_pair(table.core.sockets[RELAYED])
         table.take()
-        table.scheduler.look_again()
+        table.core.may_check = True
         assert run(table, now=1.0) == []
         assert pair.state is PairState.WAITING
         table.permit(relay, now=2.0)
         permission, *_ = [decode_message(each.payload) for each in table.sent()]
         assert permission.method == Method.CREATE_PERMISSION
-        table.scheduler.look_again()
+        table.core.may_check = True
         ((_, sent),) = run(table, now=3.0)
         assert (sent.local, sent.remote) == (HOST, SERVER)
         envelope = decode_message(sent.payload)

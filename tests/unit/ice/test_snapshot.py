@@ -27,7 +27,7 @@ def bench(settings: AgentConfig | None = None) -> Bench:
 
 
 def picture(table: Bench) -> AgentSnapshot:
-    return agent_snapshot(table.core, state=State.CHECKING, cause=Cause.NO_ANSWER, is_done=True, traffic=(1, 20, 3, 40))
+    return agent_snapshot(table.core, state=State.CHECKING, cause=Cause.NO_ANSWER, is_done=True)
 
 
 class TestPair:
@@ -104,6 +104,8 @@ class TestAgent:
         table.add_host()
         table.add_host(Address("192.0.2.1", 4002), stream=2)
         table.meet(candidate(), stream=2)
+        core = table.core
+        core.datagrams_received, core.octets_received, core.datagrams_sent, core.octets_sent = 1, 20, 3, 40
         seen = picture(table)
         assert (seen.role, seen.state, seen.cause) == (Role.CONTROLLED, State.CHECKING, Cause.NO_ANSWER)
         assert [each.candidates[0].port for each in seen.local] == [4000, 4002]

@@ -1,0 +1,222 @@
+"""What arrives: each datagram, answer and error goes to the part it is for, and what that part found is passed on.
+
+A datagram is a TURN server's (to its allocation), a STUN answer (to whatever asked), a check (answered at
+once), or data. No part calls another; this one passes results on, and notes in the core what changed. What
+follows from it (nomination, states, the next slot) is the agent's, after every input.
+
+RFC 8445 §7.2.5, §7.3, §11, §12.2; RFC 7675 §5.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from icepath.errors import DecodeError
+from icepath.ice.conclusion import Conclusion
+from icepath.ice.consent import Consent
+from icepath.ice.core import Check, Core, Purpose, ServerQuery, Socket
+from icepath.ice.events import DataReceived, State
+from icepath.ice.gathering import Gatherer
+from icepath.ice.incoming import Incoming, Learnt
+from icepath.ice.outgoing import Judgement, Outgoing, Verdict
+from icepath.ice.pair import CandidatePair, PairState
+from icepath.ice.remote import RemoteSide
+from icepath.machine import Datagram, DropReason, Failed, Resolved, Unreachable
+from icepath.net import Address, Instant
+from icepath.stun.transaction import Match, drop_reason
+from icepath.wire.attributes import ErrorCode
+from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, looks_like_stun
+
+FORBIDDEN: Final = 403
+# RFC 7983 §7: a first byte of 0 to 3 is STUN.
+LAST_STUN_BYTE: Final = 3
+# ICMP destination unreachable: type 3 in IPv4, type 1 in IPv6 (RFC 8445 §7.2.5.2.2: "a hard ICMP error").
+HARD_ICMP: Final = frozenset({(3, 0), (3, 1), (3, 2), (3, 3), (1, 0), (1, 3), (1, 4)})
+
+
+@final
+class Arrivals:
+    """Judges what arrives and tells the parts it concerns."""
+
+    __slots__ = ("_conclusion", "_consent", "_core", "_gatherer", "_incoming", "_outgoing", "_remote")
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        gatherer: Gatherer,
+        outgoing: Outgoing,
+        incoming: Incoming,
+        consent: Consent,
+        conclusion: Conclusion,
+        remote: RemoteSide,
+    ) -> None:
+        self._core = core
+        self._gatherer = gatherer
+        self._outgoing = outgoing
+        self._incoming = incoming
+        self._consent = consent
+        self._conclusion = conclusion
+        self._remote = remote
+
+    # -- datagrams ------------------------------------------------------------------------------------------------
+
+    def on_datagram(self, datagram: Datagram, *, now: Instant) -> None:
+        """Takes what arrived on a host socket; only relays, which take time to release, hear it while closing."""
+        relay = self._core.relays_by_path.get((datagram.local, datagram.remote))
+        if relay is not None and not self._is_own_answer(datagram.payload):
+            relay.allocation.receive(datagram, now=now)
+            self._core.settle(relay, now=now)
+            self._core.may_check = True
+            return
+        if self._core.is_closing:
+            return
+        socket = self._core.sockets.get(datagram.local)
+        if socket is None or socket.relay is not None:
+            self._core.outbox.drop(DropReason.UNKNOWN_LOCAL_ADDRESS, remote=datagram.remote, now=now)
+            return
+        self.on_payload(socket, datagram.remote, datagram.payload, now=now)
+
+    def _is_own_answer(self, payload: bytes) -> bool:
+        """Says whether it answers a query of ours, where one address is STUN and TURN server both."""
+        return looks_like_stun(payload) and self._core.transactions.get(TransactionId(payload[8:20])) is not None
+
+    def on_payload(self, socket: Socket, remote: Address, payload: bytes, *, now: Instant) -> None:
+        """Takes what arrived on a host socket or on a relayed address."""
+        if not payload or payload[0] > LAST_STUN_BYTE or not looks_like_stun(payload):
+            self._on_data(socket, remote, payload, now=now)
+            return
+        try:
+            message = decode_message(payload)
+        except DecodeError as failure:
+            self._core.outbox.drop(drop_reason(failure), remote=remote, now=now)
+            return
+        if message.method != Method.BINDING:
+            self._core.outbox.drop(DropReason.UNEXPECTED_MESSAGE, remote=remote, now=now)
+        elif message.message_class is MessageClass.REQUEST:
+            self._on_request(socket, remote, message, now=now)
+        elif message.message_class is not MessageClass.INDICATION:  # RFC 8445 §11: keepalives want nothing
+            self._on_response(socket, remote, message, now=now)
+
+    def _on_data(self, socket: Socket, remote: Address, payload: bytes, *, now: Instant) -> None:
+        """Delivers data of an address that has proved itself (RFC 8445 §12.2), before nomination too."""
+        stream = self._core.streams[socket.stream]
+        pair = stream.pair_at(socket.address, remote)
+        if (pair is None or not pair.is_known_remote()) and not stream.has_proven(socket.address, remote):
+            self._core.outbox.drop(DropReason.UNVALIDATED, remote=remote, now=now)
+            return
+        self._core.datagrams_received += 1
+        self._core.octets_received += len(payload)
+        self._core.outbox.put(DataReceived(stream.id, socket.component, payload))
+
+    def _on_request(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:
+        if self._core.config.relay_only and socket.relay is None:
+            # Relay-only tells nobody where we are, not even by an answer.
+            self._core.outbox.drop(DropReason.UNKNOWN_LOCAL_ADDRESS, remote=remote, now=now)
+            return
+        role = self._core.role
+        learnt = self._incoming.on_request(socket, remote, message, now=now)
+        if learnt is not None:
+            self.on_learnt(learnt, now=now)
+        if self._core.role is not role:
+            self._core.touch()
+
+    def on_learnt(self, learnt: Learnt, *, now: Instant) -> None:
+        """Takes in what a check of the other side told."""
+        pair = learnt.pair
+        if learnt.is_nominated:
+            stream = self._core.streams[pair.stream]
+            generation = self._core.generation_of(pair)
+            assert generation is not None  # the check has just found or made the pair there
+            self._conclusion.on_nominated(stream, generation, pair, now=now)
+        if pair.state is not PairState.SUCCEEDED or learnt.is_nominated or self._conclusion.state is State.DISCONNECTED:
+            self._core.touch()
+
+    def _on_response(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:
+        core = self._core
+        match = core.transactions.match(message, local=socket.address, remote=remote, now=now)
+        if isinstance(match, DropReason):
+            core.outbox.drop(match, remote=remote, now=now)
+            transaction = core.transactions.get(message.transaction_id)
+            if match is DropReason.WRONG_ADDRESS and transaction is not None and isinstance(transaction.context, Check):
+                # RFC 8445 §7.2.5.2.1: an answer along another path fails the pair.
+                core.transactions.cancel(transaction.transaction_id)
+                self._on_judgement(self._outgoing.fail(transaction.context), now=now)
+            return
+        purpose = match.transaction.context
+        if isinstance(purpose, Check):
+            self._on_check_answer(purpose, match, now=now)
+        elif isinstance(purpose, ServerQuery):
+            self._conclusion.heard_server = True
+            self._gatherer.on_answer(purpose, match.message, now=now)
+            self._core.touch()
+        else:
+            self._on_consent_answer(purpose.pair, match.message, now=now)
+
+    def _on_check_answer(self, check: Check, match: Match[Purpose], *, now: Instant) -> None:
+        generation = self._core.generation_of(check.pair)
+        if generation is not None:
+            self._on_judgement(self._outgoing.on_response(generation, check, match, now=now), now=now)
+
+    def _on_judgement(self, judgement: Judgement, *, now: Instant) -> None:
+        pair = judgement.pair
+        stream = self._core.streams[pair.stream]
+        generation = self._core.generation_of(pair)
+        if judgement.verdict is Verdict.IGNORED or generation is None:
+            return
+        self._core.touch()
+        if judgement.verdict is not Verdict.SUCCEEDED:
+            return
+        self._consent.grant(pair, now=now)
+        if judgement.is_newly_valid:
+            self._conclusion.on_valid(pair)
+        if judgement.is_nominated:
+            self._conclusion.on_nominated(stream, generation, pair, now=now)
+
+    def _on_consent_answer(self, pair: CandidatePair, message: Message, *, now: Instant) -> None:
+        if message.message_class is MessageClass.SUCCESS:
+            if pair.may_send_data(now):  # too late otherwise, though its deadline has not been seen to yet
+                pair.counts.responses_received += 1
+                self._consent.grant(pair, now=now)
+        else:
+            error = message.get(ErrorCode)
+            if error is not None and error.code == FORBIDDEN:  # RFC 7675 §5.2: revoked at once
+                self.lose(pair)
+        if self._conclusion.state is State.DISCONNECTED or pair.valid is None:
+            self._core.touch()
+
+    def lose(self, pair: CandidatePair) -> None:
+        """Takes a pair out of use whose consent has ended."""
+        generation = self._core.generation_of(pair)
+        assert generation is not None  # consent is asked for on pairs of a checklist only
+        self._conclusion.on_lost(self._core.streams[pair.stream], generation, pair)
+        self._core.touch()
+
+    def on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> None:
+        """Takes the addresses of a server's or a candidate's name."""
+        if self._core.is_closing:
+            return
+        if not self._gatherer.on_resolution(answer) and not self._remote.on_resolution(answer, now=now):
+            self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
+            return
+        self._core.touch()
+
+    def on_unreachable(self, arrival: Unreachable, *, now: Instant) -> None:
+        """Takes an ICMP error: a hard one ends what waits for an answer from there (RFC 8445 §7.2.5.2.2)."""
+        relay = self._core.relays_by_path.get((arrival.local, arrival.remote))
+        if relay is not None:
+            relay.allocation.receive(arrival, now=now)
+            self._core.settle(relay, now=now)
+        if (arrival.icmp_type, arrival.icmp_code) not in HARD_ICMP:
+            return
+        for transaction in self._core.transactions:
+            if (transaction.local, transaction.remote) != (arrival.local, arrival.remote):
+                continue
+            purpose = transaction.context
+            if isinstance(purpose, ServerQuery):
+                self._core.transactions.cancel(transaction.transaction_id)
+                self._gatherer.on_unreachable(purpose)
+            elif isinstance(purpose, Check) and purpose.pair.valid is None:
+                self._core.transactions.cancel(transaction.transaction_id)
+                self._on_judgement(self._outgoing.fail(purpose), now=now)
+        self._core.touch()
