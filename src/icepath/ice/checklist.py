@@ -67,15 +67,18 @@ class Checklist:
 class ChecklistSet:
     """Holds the checklists of all streams, in the streams' order."""
 
-    __slots__ = ("_lists", "_max_pairs", "_turn")
+    __slots__ = ("_lists", "_max_pairs", "_turns")
 
     def __init__(self, max_pairs: int) -> None:
         self._lists: dict[int, Checklist] = {}
         self._max_pairs = max_pairs
-        self._turn = 0
+        # The streams, beginning with the one after the last whose check was picked.
+        self._turns: list[int] = []
 
     def put(self, stream: int, checklist: Checklist) -> None:
         """Adds or replaces a stream's checklist."""
+        if stream not in self._lists:
+            self._turns.append(stream)
         self._lists[stream] = checklist
 
     def pairs(self) -> Iterator[CandidatePair]:
@@ -100,7 +103,8 @@ class ChecklistSet:
         checklist = self._lists[pair.stream]
         pair.state = self._initial_state(pair)
         checklist.pairs[pair.key] = pair
-        removed = self._weakest() if sum(1 for _ in self.pairs()) > self._max_pairs else None
+        total = sum([len(each.pairs) for each in self._lists.values()])
+        removed = self._weakest() if total > self._max_pairs else None
         if removed is not None:
             self._lists[removed.stream].remove(removed)
         return removed
@@ -138,25 +142,29 @@ class ChecklistSet:
 
     def next_triggered(self) -> CandidatePair | None:
         """Takes the next pair from the triggered-check queues, checklists in turn."""
-        for index, checklist in self._in_turn():
-            if checklist.triggered:
-                self._turn = index + 1
-                return checklist.triggered.pop(0)
+        for stream in self._turns:
+            triggered = self._lists[stream].triggered
+            if triggered:
+                self._end_turn(stream)
+                return triggered.pop(0)
         return None
 
     def has_ordinary(self, is_ready: Callable[[CandidatePair], bool]) -> bool:
         """Says whether `next_ordinary` has a pair; it stays the same checklist's turn."""
-        return any(self._ready(checklist, is_ready) for _, checklist in self._in_turn())
+        for stream in self._turns:  # noqa: SIM110 - asked after every packet; a generator costs more
+            if self._ready(self._lists[stream], is_ready):
+                return True
+        return False
 
     def next_ordinary(self, is_ready: Callable[[CandidatePair], bool]) -> CandidatePair | None:
         """Returns the pair to check next by RFC 8445 §6.1.4.2 steps 2 to 4, or None.
 
         `is_ready` leaves out pairs whose check cannot be sent yet (a relay's permission is missing).
         """
-        for index, checklist in self._in_turn():
-            ready = self._ready(checklist, is_ready)
+        for stream in self._turns:
+            ready = self._ready(self._lists[stream], is_ready)
             if ready:
-                self._turn = index + 1
+                self._end_turn(stream)
                 return min(ready, key=_check_order)
         return None
 
@@ -190,11 +198,9 @@ class ChecklistSet:
                 thawed = True
         return thawed
 
-    def _in_turn(self) -> list[tuple[int, Checklist]]:
-        """Returns the checklists and their places, beginning with the one after the last that was picked."""
-        lists = list(enumerate(self._lists.values()))
-        start = self._turn % max(len(lists), 1)
-        return lists[start:] + lists[:start]
+    def _end_turn(self, stream: int) -> None:
+        place = self._turns.index(stream) + 1
+        self._turns = self._turns[place:] + self._turns[:place]
 
 
 def _waiting(checklist: Checklist, is_ready: Callable[[CandidatePair], bool]) -> list[CandidatePair]:

@@ -110,8 +110,15 @@ class Conclusion:
                     self._nominate_component(stream, generation, component, now=now)
 
     def _nominate_component(self, stream: Stream, generation: Generation, component: int, *, now: Instant) -> None:
-        pairs = [pair for pair in generation.checklist.pairs.values() if pair.component == component]
-        if any(pair.use_candidate for pair in pairs) or not any(pair.valid is not None for pair in pairs):
+        pairs: list[CandidatePair] = []
+        has_valid = False
+        for pair in generation.checklist.pairs.values():
+            if pair.component == component:
+                if pair.use_candidate:
+                    return
+                has_valid = has_valid or pair.valid is not None
+                pairs.append(pair)
+        if not has_valid:
             return
         is_final = self.is_gathered and generation.remote_ended
         assert generation.started is not None
@@ -177,8 +184,11 @@ class Conclusion:
                 return old
         if component in stream.current.concluded:
             return None  # RFC 8445 §12.1: once a pair was selected, data goes on that one only
-        sendable = [pair for pair in stream.current.checklist.valid_pairs(component) if pair.may_send_data(now)]
-        return max(sendable, key=_by_valid_priority, default=None)
+        best: CandidatePair | None = None
+        for pair in stream.current.checklist.pairs.values():
+            if pair.component == component and pair.may_send_data(now):
+                best = pair if best is None or pair.valid_priority > best.valid_priority else best
+        return best
 
     def _retire(self, stream: Stream) -> None:
         """Forgets the generation before the one that has just selected its pairs."""
@@ -194,8 +204,9 @@ class Conclusion:
         checklist = generation.checklist
         if generation.started is None or generation.failure is not None:
             return
-        has_all = all(checklist.valid_pairs(component) for component in stream.components)
-        if checklist.state is ChecklistState.COMPLETED or has_all or not checklist.is_exhausted(self._can_send):
+        if checklist.state is ChecklistState.COMPLETED or not checklist.is_exhausted(self._can_send):
+            return
+        if all(checklist.valid_pairs(component) for component in stream.components):
             return
         patience_ends = generation.started + self._core.config.patience
         if now < patience_ends:
@@ -224,20 +235,22 @@ class Conclusion:
         self._core.outbox.put(StreamFailed(stream.id, cause))
 
     def _overall(self, now: Instant) -> tuple[State, Cause | None]:
-        streams = list(self._core.streams.values())
-        living = [stream for stream in streams if stream.current.failure is None]
+        streams = self._core.streams
+        living = [stream for stream in streams.values() if stream.current.failure is None]
         if not living:
-            return State.FAILED, streams[0].current.failure
-        if all(stream.is_usable for stream in living):
-            active = [pair for stream in living for pair in stream.active.values()]
-            quiet = [pair for pair in active if self._consent.is_quiet(pair, now)]  # each look arms a deadline
-            if quiet:
-                return State.DISCONNECTED, Cause.NO_RECENT_ANSWER
-            is_selected = all(stream.is_selected and stream.previous is None for stream in living)
-            return (State.COMPLETED if is_selected else State.CONNECTED), None
-        if any(stream.current.started is not None for stream in living):
-            return State.CHECKING, None
-        return State.NEW, None
+            return State.FAILED, next(iter(streams.values())).current.failure
+        for stream in living:
+            if not stream.is_usable:
+                is_started = any(stream.current.started is not None for stream in living)
+                return (State.CHECKING if is_started else State.NEW), None
+        # Each look at a pair arms a deadline: all are looked at.
+        quiet = [pair for stream in living for pair in stream.active.values() if self._consent.is_quiet(pair, now)]
+        if quiet:
+            return State.DISCONNECTED, Cause.NO_RECENT_ANSWER
+        for stream in living:
+            if not stream.is_selected or stream.previous is not None:
+                return State.CONNECTED, None
+        return State.COMPLETED, None
 
     def _set_state(self, state: State, cause: Cause | None) -> None:
         if state is not self.state:
