@@ -12,11 +12,12 @@ COMPILED_TESTS := tests/unit tests/machines tests/sim tests/aio
 FUZZ_SECONDS ?= 600
 CODE := src tests examples benchmarks fuzz tools
 
-.PHONY: help demo test check format test-net test-interop test-compiled fuzz bench bench-connect docs clean
+.PHONY: help demo test coverage check format test-net test-interop test-compiled fuzz bench bench-connect docs clean
 
 help:
 	@echo "make demo           two agents connect, behind simulated NATs and over real sockets"
 	@echo "make test           all tests that need neither root nor other programs"
+	@echo "make coverage       each module of ranks 0 to 5 run whole by its own test file alone"
 	@echo "make check          format, lint, types, fast tests: under a minute, before each commit"
 	@echo "make test-net       tests over kernel NATs in network namespaces (root)"
 	@echo "make test-interop   tests against other implementations (tools/install-test-peers.sh)"
@@ -38,6 +39,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(PYTEST)
+
+coverage: $(STAMP)
+	@$(PYTHON) tools/own_coverage.py
 
 check: $(STAMP)
 	@$(PYTHON) -m ruff format --check --quiet $(CODE)
