@@ -8,20 +8,19 @@ is not lost. RFC 8445 §5.1.1 and §5.1.3; keepalives of §5.1.1.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, final
 
 from icepath.errors import Cause, InvalidArgument
-from icepath.ice.candidate import LocalCandidate, candidate_priority
 from icepath.ice.config import RtoView, Server
 from icepath.ice.core import Core, Relay, ServerQuery, Socket, TimerKey, TimerKind
-from icepath.ice.events import CandidateGathered, ChallengeRemembered, GatheringCompleted, ServerFailed
+from icepath.ice.events import ChallengeRemembered, GatheringCompleted, ServerFailed
+from icepath.ice.local import LocalSide
 from icepath.ice.stream import Generation
 from icepath.machine import (
     Failed,
     FailReason,
     Handle,
-    LocalAddress,
     MachineClosed,
     Resolve,
     Resolved,
@@ -43,7 +42,6 @@ from icepath.turn.client.events import (
 )
 from icepath.turn.client.events import ChallengeRemembered as AllocationChallengeRemembered
 from icepath.wire.attributes import AddressFamily, ErrorCode, MappedAddress, XorMappedAddress
-from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.message import Message, MessageClass, Method, encode_message
 
 # RFC 8445 §5.1.1.4 and §11: Tr SHOULD be 15 s.
@@ -107,6 +105,7 @@ class Gatherer:
         "_core",
         "_granted",
         "_in_flight",
+        "_local",
         "_local_ended",
         "_servers",
         "_unannounced",
@@ -115,6 +114,7 @@ class Gatherer:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._local = LocalSide(core)
         self._servers: list[_ServerState] = []
         self._asks: list[_Ask] = []
         self._asked: set[tuple[str, Address]] = set()
@@ -210,16 +210,12 @@ class Gatherer:
 
     # -- local addresses ------------------------------------------------------------------------------------
 
-    def add_socket(self, socket: Socket) -> LocalCandidate:
-        """Makes the host candidate and puts the servers to be asked from there into the queue."""
+    def add_socket(self, socket: Socket) -> None:
+        """Announces the host candidate and puts the servers to be asked from there into the queue."""
         self.is_done = False
-        candidate = self._make(socket, CandidateType.HOST, socket.address, socket.preference, None, None)
-        local = LocalCandidate(candidate, socket.address)
-        if not self._core.config.relay_only:
-            self._announce(socket, local)
+        self._local.add_host(socket)
         for state in self._servers:
             self._ask_from(socket, state)
-        return local
 
     def remove_socket(self, address: Address) -> None:
         """Forgets what was asked from a host socket: nothing waits for its answers, and it may come back."""
@@ -360,7 +356,7 @@ class Gatherer:
             self._report(query.url, query.local, code, Cause.SERVER_REFUSED, text)
             return
         self._answered[query.local, query.server] = query.url
-        self._add_reflexive(socket, mapped.address, query.server, query.url)
+        self._local.add_reflexive(socket, mapped.address, query.server, query.url)
         self._arm_keepalive(now)
 
     def on_timeout(self, query: ServerQuery) -> None:
@@ -382,7 +378,7 @@ class Gatherer:
             case Allocated(relayed=relayed, mapped=mapped):
                 self._in_flight.discard(key)
                 if mapped is not None and not self._core.config.relay_only:
-                    self._add_reflexive(relay.host, mapped, relay.server, relay.url)
+                    self._local.add_reflexive(relay.host, mapped, relay.server, relay.url)
                 self._arm_keepalive(now)
                 relay.relayed = relayed
                 self._unannounced[relay.id] = (relay, mapped)
@@ -427,83 +423,8 @@ class Gatherer:
         for relay, mapped in list(self._unannounced.values()):
             if not relay.allocation.has_unsent_permissions:
                 del self._unannounced[relay.id]
-                sockets += self._add_relayed(relay, mapped)
+                sockets += self._local.add_relayed(relay, mapped)
         return sockets
-
-    def _add_reflexive(self, socket: Socket, mapped: Address, server: Address, url: str) -> None:
-        if self._core.config.relay_only or not same_family(mapped, socket.address):
-            return
-        generation = self._core.streams[socket.stream].current
-        if generation.local_at(mapped, socket.component) is not None:
-            return  # RFC 8445 §5.1.3: same address and base, or a host candidate's: redundant
-        kind = CandidateType.SERVER_REFLEXIVE
-        preference = self._core.preferences.unique(kind, socket.preference, socket.component)
-        candidate = self._make(socket, kind, mapped, preference, socket.address, server, url=url)
-        self._announce(socket, LocalCandidate(candidate, socket.address))
-
-    def _add_relayed(self, relay: Relay, mapped: Address | None) -> list[Socket]:
-        host = relay.host
-        sockets: list[Socket] = []
-        for address in relay.relayed:
-            if address in self._core.sockets:
-                continue
-            preference = self._core.preferences.unique(CandidateType.RELAYED, host.preference, host.component)
-            local = LocalAddress(address, host.interface, cost=host.cost)
-            socket = Socket(local, stream=host.stream, component=host.component, preference=preference, relay=relay)
-            self._core.sockets[address] = socket
-            # RFC 8839 §5.1 lets the related address be hidden; relay-only must not tell where we are.
-            related = _unspecified(address) if self._core.config.relay_only or mapped is None else mapped
-            kind = CandidateType.RELAYED
-            candidate = self._make(socket, kind, address, preference, related, relay.server, url=relay.url)
-            self._announce(socket, LocalCandidate(candidate, address))
-            sockets.append(socket)
-        return sockets
-
-    # -- candidates -------------------------------------------------------------------------------------------
-
-    def _make(
-        self,
-        socket: Socket,
-        kind: CandidateType,
-        address: Address,
-        preference: int,
-        related: Address | None,
-        server: Address | None,
-        *,
-        url: str | None = None,
-    ) -> Candidate:
-        core = self._core
-        server_host = "" if server is None else server.host
-        return Candidate(
-            foundation=core.foundations.of(kind, socket.address.host, server_host, Transport.UDP),
-            component=socket.component,
-            transport=Transport.UDP,
-            priority=candidate_priority(kind, preference, socket.component),
-            host=address.host,
-            port=address.port,
-            type=kind,
-            related_address=related,
-            ufrag=core.streams[socket.stream].current.credentials.ufrag,
-            url=url,
-        )
-
-    def _announce(self, socket: Socket, local: LocalCandidate) -> None:
-        generation = self._core.streams[socket.stream].current
-        generation.candidates[local.address, socket.component] = local
-        self._core.outbox.put(CandidateGathered(socket.stream, local.candidate))
-
-    def announce_again(self, stream: int, old: Generation, *, now: Instant) -> None:
-        """Announces the candidates of an old generation under the new one's ufrag (RFC 8445 §9)."""
-        generation = self._core.streams[stream].current
-        for (address, component), local in old.candidates.items():
-            if local.candidate.type is CandidateType.PEER_REFLEXIVE or local.base not in self._core.sockets:
-                continue
-            candidate = replace(local.candidate, ufrag=generation.credentials.ufrag)
-            generation.candidates[address, component] = LocalCandidate(candidate, local.base)
-            self._core.outbox.put(CandidateGathered(stream, candidate))
-        self.is_done = False
-        if self._answered:
-            self._arm_keepalive(now)
 
     # -- failures and the end ---------------------------------------------------------------------------------
 
@@ -534,6 +455,13 @@ class Gatherer:
         self.is_done = True
         self._core.outbox.put(GatheringCompleted())
         return True
+
+    def announce_again(self, stream: int, old: Generation, *, now: Instant) -> None:
+        """Announces the candidates of an old generation under the new one's ufrag (RFC 8445 §9)."""
+        self._local.announce_again(stream, old)
+        self.is_done = False
+        if self._answered:
+            self._arm_keepalive(now)
 
     def cancel_resolutions(self) -> list[Handle]:
         """Forgets the server names under resolution; returns their handles."""
@@ -580,7 +508,3 @@ def _ask_rank(ask: _Ask) -> tuple[bool, int, int, Address, bool]:
 
 def _hosts(generation: Generation) -> list[str]:
     return sorted({candidate.host for candidate in generation.remote_candidates.values() if not candidate.is_name})
-
-
-def _unspecified(address: Address) -> Address:
-    return Address("::" if address.is_ipv6 else "0.0.0.0", 0)

@@ -1,0 +1,110 @@
+"""Our own candidates: made and announced when an address is known, each once.
+
+Which addresses there are, and when, is `gathering.py`'s; what an address becomes as a candidate is here:
+foundation, priority, related address, what relay-only hides, and what is redundant. RFC 8445 §5.1.1 to §5.1.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import final
+
+from icepath.ice.candidate import LocalCandidate, candidate_priority
+from icepath.ice.core import Core, Relay, Socket
+from icepath.ice.events import CandidateGathered
+from icepath.ice.stream import Generation
+from icepath.machine import LocalAddress, Transport
+from icepath.net import Address, same_family
+from icepath.wire.candidate_line import Candidate, CandidateType
+
+
+@final
+class LocalSide:
+    """Makes an agent's own candidates and announces them."""
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def add_host(self, socket: Socket) -> None:
+        """Adds the candidate of a host socket."""
+        candidate = self._make(socket, CandidateType.HOST, socket.address, socket.preference, None, None)
+        if not self._core.config.relay_only:
+            self._announce(socket, LocalCandidate(candidate, socket.address))
+
+    def add_reflexive(self, socket: Socket, mapped: Address, server: Address, url: str) -> None:
+        """Adds the address that a server saw a host socket under, unless it is redundant (RFC 8445 §5.1.3)."""
+        if self._core.config.relay_only or not same_family(mapped, socket.address):
+            return
+        generation = self._core.streams[socket.stream].current
+        if generation.local_at(mapped, socket.component) is not None:
+            return  # RFC 8445 §5.1.3: same address and base, or a host candidate's: redundant
+        kind = CandidateType.SERVER_REFLEXIVE
+        preference = self._core.preferences.unique(kind, socket.preference, socket.component)
+        candidate = self._make(socket, kind, mapped, preference, socket.address, server, url=url)
+        self._announce(socket, LocalCandidate(candidate, socket.address))
+
+    def add_relayed(self, relay: Relay, mapped: Address | None) -> list[Socket]:
+        """Adds the relayed addresses of an allocation; returns the sockets to send from."""
+        host = relay.host
+        sockets: list[Socket] = []
+        for address in relay.relayed:
+            if address in self._core.sockets:
+                continue
+            preference = self._core.preferences.unique(CandidateType.RELAYED, host.preference, host.component)
+            local = LocalAddress(address, host.interface, cost=host.cost)
+            socket = Socket(local, stream=host.stream, component=host.component, preference=preference, relay=relay)
+            self._core.sockets[address] = socket
+            # RFC 8839 §5.1 lets the related address be hidden; relay-only must not tell where we are.
+            related = _unspecified(address) if self._core.config.relay_only or mapped is None else mapped
+            kind = CandidateType.RELAYED
+            candidate = self._make(socket, kind, address, preference, related, relay.server, url=relay.url)
+            self._announce(socket, LocalCandidate(candidate, address))
+            sockets.append(socket)
+        return sockets
+
+    def _make(
+        self,
+        socket: Socket,
+        kind: CandidateType,
+        address: Address,
+        preference: int,
+        related: Address | None,
+        server: Address | None,
+        *,
+        url: str | None = None,
+    ) -> Candidate:
+        core = self._core
+        server_host = "" if server is None else server.host
+        return Candidate(
+            foundation=core.foundations.of(kind, socket.address.host, server_host, Transport.UDP),
+            component=socket.component,
+            transport=Transport.UDP,
+            priority=candidate_priority(kind, preference, socket.component),
+            host=address.host,
+            port=address.port,
+            type=kind,
+            related_address=related,
+            ufrag=core.streams[socket.stream].current.credentials.ufrag,
+            url=url,
+        )
+
+    def _announce(self, socket: Socket, local: LocalCandidate) -> None:
+        generation = self._core.streams[socket.stream].current
+        generation.candidates[local.address, socket.component] = local
+        self._core.outbox.put(CandidateGathered(socket.stream, local.candidate))
+
+    def announce_again(self, stream: int, old: Generation) -> None:
+        """Announces the candidates of an old generation under the new one's ufrag (RFC 8445 §9)."""
+        generation = self._core.streams[stream].current
+        for (address, component), local in old.candidates.items():
+            if local.candidate.type is CandidateType.PEER_REFLEXIVE or local.base not in self._core.sockets:
+                continue
+            candidate = replace(local.candidate, ufrag=generation.credentials.ufrag)
+            generation.candidates[address, component] = LocalCandidate(candidate, local.base)
+            self._core.outbox.put(CandidateGathered(stream, candidate))
+
+
+def _unspecified(address: Address) -> Address:
+    return Address("::" if address.is_ipv6 else "0.0.0.0", 0)

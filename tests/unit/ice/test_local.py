@@ -1,0 +1,130 @@
+"""What an address of ours becomes as a candidate, what is hidden, and what is redundant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from icepath.ice.core import Relay, Socket
+from icepath.ice.events import CandidateGathered
+from icepath.ice.local import LocalSide
+from icepath.machine import LocalAddress
+from icepath.net import Address
+from icepath.wire.candidate_line import Candidate, CandidateType
+from unit.ice.builders import HOST, MAPPED, SERVER, Bench, config, server_at
+
+URL = f"turn:{SERVER}"
+RELAYED, RELAYED6 = Address("203.0.113.5", 49152), Address("2001:db8:5::5", 49153)
+
+
+class Desk:
+    """Is one agent's own side with a host socket, and what it announced."""
+
+    def __init__(self, *, relay_only: bool = False) -> None:
+        self.table = Bench(replace(config(), relay_only=relay_only))
+        self.local = LocalSide(self.table.core)
+        self.socket = Socket(LocalAddress(HOST), stream=1, component=1, preference=65535)
+        self.table.core.sockets[HOST] = self.socket
+
+    def announced(self) -> list[Candidate]:
+        return [event.candidate for event in self.table.events(CandidateGathered)]
+
+    def relay(self, *relayed: Address) -> Relay:
+        self.table.gatherer.set_servers((server_at(SERVER),), now=0.0)
+        self.table.gatherer.add_socket(self.socket)
+        self.table.gatherer.ask_next(now=0.0)
+        (relay,) = self.table.core.relays.values()
+        relay.relayed = relayed
+        self.table.take()
+        return relay
+
+
+@pytest.mark.rfc("8445", "5.1.1.1")
+def test_a_host_socket_is_a_candidate_with_our_ufrag_and_no_related_address() -> None:
+    desk = Desk()
+    desk.local.add_host(desk.socket)
+    (host,) = desk.announced()
+    assert (host.type, host.address, host.related_address) == (CandidateType.HOST, HOST, None)
+    assert host.ufrag == desk.table.generation().credentials.ufrag
+
+
+@pytest.mark.rfc("8445", "5.1.1.2")
+def test_what_a_server_saw_is_a_candidate_whose_base_is_the_socket() -> None:
+    desk = Desk()
+    desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
+    (found,) = desk.announced()
+    assert (found.type, found.address, found.related_address) == (CandidateType.SERVER_REFLEXIVE, MAPPED, HOST)
+    assert found.url == URL
+    made = desk.table.generation().local_at(MAPPED, 1)
+    assert made is not None
+    assert made.base == HOST
+
+
+@pytest.mark.rfc("8445", "5.1.3")
+@pytest.mark.parametrize("seen", [HOST, MAPPED])
+def test_the_same_address_again_is_redundant(seen: Address) -> None:
+    desk = Desk()
+    desk.local.add_host(desk.socket)
+    desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
+    desk.announced()
+    desk.local.add_reflexive(desk.socket, seen, SERVER, URL)
+    assert desk.announced() == []
+
+
+def test_a_reflexive_address_of_the_other_family_is_none() -> None:
+    desk = Desk()
+    desk.local.add_reflexive(desk.socket, RELAYED6, SERVER, URL)
+    assert desk.announced() == []
+
+
+@pytest.mark.rfc("8445", "5.1.1.2")
+def test_relayed_addresses_are_candidates_and_sockets_to_send_from() -> None:
+    desk = Desk()
+    relay = desk.relay(RELAYED, RELAYED6)
+    sockets = desk.local.add_relayed(relay, MAPPED)
+    assert [socket.address for socket in sockets] == [RELAYED, RELAYED6]
+    assert all(desk.table.core.sockets[socket.address] is socket and socket.relay is relay for socket in sockets)
+    made = desk.announced()
+    assert [(each.address, each.related_address) for each in made] == [(RELAYED, MAPPED), (RELAYED6, MAPPED)]
+    assert made[0].priority != made[1].priority
+
+
+def test_a_relayed_address_that_is_ours_already_is_discarded() -> None:
+    desk = Desk()
+    assert desk.local.add_relayed(desk.relay(HOST), MAPPED) == []
+
+
+@pytest.mark.rfc("8839", "5.1")
+@pytest.mark.parametrize(("relayed", "hidden"), [(RELAYED, "0.0.0.0"), (RELAYED6, "::")])
+def test_relay_only_tells_neither_host_nor_mapped_address(relayed: Address, hidden: str) -> None:
+    desk = Desk(relay_only=True)
+    desk.local.add_host(desk.socket)
+    desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
+    desk.local.add_relayed(desk.relay(relayed), MAPPED)
+    (made,) = desk.announced()
+    assert (made.address, made.related_address) == (relayed, Address(hidden, 0))
+
+
+def test_without_a_mapped_address_the_related_one_is_unspecified() -> None:
+    desk = Desk()
+    desk.local.add_relayed(desk.relay(RELAYED), None)
+    made = desk.announced()[-1]
+    assert made.related_address == Address("0.0.0.0", 0)
+
+
+@pytest.mark.rfc("8445", "9")
+def test_a_new_session_announces_what_still_has_its_base_and_nothing_learnt() -> None:
+    desk = Desk()
+    table = desk.table
+    desk.local.add_host(desk.socket)
+    desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
+    gone = Socket(LocalAddress(Address("192.0.2.9", 9)), stream=1, component=1, preference=1)
+    desk.local.add_host(gone)
+    old = table.generation()
+    learnt = replace(old.candidates[HOST, 1].candidate, type=CandidateType.PEER_REFLEXIVE)
+    old.candidates[Address("203.0.113.77", 7), 1] = replace(old.candidates[HOST, 1], candidate=learnt)
+    table.take()
+    desk.local.announce_again(1, old)
+    again = desk.announced()
+    assert [each.address for each in again] == [HOST, MAPPED]
