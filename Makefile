@@ -12,11 +12,12 @@ COMPILED_TESTS := tests/unit tests/machines tests/sim tests/aio
 FUZZ_SECONDS ?= 600
 CODE := src tests examples benchmarks fuzz tools
 
-.PHONY: help demo test coverage check format test-net test-interop test-compiled fuzz bench bench-connect docs clean
+.PHONY: help demo test test-laws coverage check format test-net test-interop test-compiled fuzz bench bench-connect docs clean
 
 help:
 	@echo "make demo           two agents connect, behind simulated NATs and over real sockets"
 	@echo "make test           all tests that need neither root nor other programs"
+	@echo "make test-laws      2,000 random schedules of every machine against the laws: three minutes"
 	@echo "make coverage       each module of ranks 0 to 5 run whole by its own test file alone"
 	@echo "make check          format, lint, types, fast tests: under a minute, before each commit"
 	@echo "make test-net       tests over kernel NATs in network namespaces (root)"
@@ -39,6 +40,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(PYTEST)
+
+# Both markers override pyproject's default, which leaves the slow part out.
+test-laws: $(STAMP)
+	@$(PYTEST) -m "slow or not slow" -k "laws_hold or bounded" tests/machines/test_laws.py --durations=0
 
 coverage: $(STAMP)
 	@$(PYTHON) tools/own_coverage.py
