@@ -1,8 +1,8 @@
 """What gateways refuse: the policy on what may leave, and the stateful firewall that admits only answers.
 
-A `Firewall` routes without translating: the usual IPv6 home router. Its state is one deadline per
-session, made by an outbound packet. Behaviours are named as in RFC 4787 §4.1 and §5; the NAT itself
-lives in nat.py.
+A `Firewall` routes without translating: the usual IPv6 home router. Its state is one deadline per UDP
+session, made by an outbound packet, and the TCP connections of each inside endpoint (tcp_tracking.py).
+Behaviours are named as in RFC 4787 §4.1 and §5; the NAT itself lives in nat.py.
 """
 
 from __future__ import annotations
@@ -10,33 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, TypeAlias
+from typing import Final
 
+from icepath.machine import Transport
 from icepath.net import Address, Instant, Seconds
+from icepath.sim.behaviour import Behaviour, RemoteKey, remote_key
 from icepath.sim.link import IDEAL, Link, LinkConfig
 from icepath.sim.network import Network
-from icepath.sim.packet import Loss, Medium, Packet, Unreachability, Verdict, icmp_error
+from icepath.sim.packet import Loss, Medium, Packet, Segment, Unreachability, Verdict, icmp_error, reset
+from icepath.sim.tcp_tracking import Connections, TcpTimeouts
 
 # RFC 4787 §4.3 REQ-5: never less than two minutes, five or more recommended.
 DEFAULT_TIMEOUT: Final[Seconds] = 300.0
-
-
-class Behaviour(Enum):
-    """Says on how much of the remote end a mapping or a filter depends (RFC 4787 §4.1, §5)."""
-
-    ENDPOINT_INDEPENDENT = auto()
-    ADDRESS_DEPENDENT = auto()
-    ADDRESS_AND_PORT_DEPENDENT = auto()
-
-
-RemoteKey: TypeAlias = Address | str | None
-
-
-def remote_key(behaviour: Behaviour, remote: Address) -> RemoteKey:
-    """Returns the part of the remote end that the behaviour depends on."""
-    if behaviour is Behaviour.ADDRESS_AND_PORT_DEPENDENT:
-        return remote
-    return remote.host if behaviour is Behaviour.ADDRESS_DEPENDENT else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +41,12 @@ class Policy:
         """Says whether a connection may be opened to there."""
         return self.tcp_ports is None or destination.port in self.tcp_ports
 
+    def allows(self, packet: Packet) -> bool:
+        """Says whether a datagram or segment may leave; of a connection, only what opens it is looked at."""
+        if packet.segment is None:
+            return self.allows_udp(packet.destination)
+        return not packet.segment.opens or self.allows_tcp(packet.destination)
+
 
 OPEN: Final = Policy()
 
@@ -63,6 +54,18 @@ OPEN: Final = Policy()
 def tcp_only(*ports: int) -> Policy:
     """Returns the policy of a network where only these TCP ports may be reached."""
     return Policy(udp_ports=frozenset(), tcp_ports=frozenset(ports))
+
+
+class Unsolicited(Enum):
+    """Says what becomes of a SYN from outside that nobody inside asked for (RFC 5382 §4.3)."""
+
+    SILENCE = auto()
+    """Dropped, as simultaneous open needs it."""
+    RESET = auto()
+    """Answered by an RST at once, which RFC 5382 REQ-4 forbids NATs; some do it."""
+
+
+STANDARD_TIMEOUTS: Final = TcpTimeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,24 @@ class FirewallConfig:
     refreshes_inbound: bool = True
     """Connection tracking extends a session in both directions; False: outbound packets only."""
     policy: Policy = OPEN
+    tcp_timeouts: TcpTimeouts = STANDARD_TIMEOUTS
+    unsolicited: Unsolicited = Unsolicited.SILENCE
 
 
 class Firewall:
     """Routes between inside networks and an outside one, and admits only answers."""
 
-    __slots__ = ("_config", "_insides", "_ipv6", "_medium", "_outside", "_outside_network", "_sessions", "name")
+    __slots__ = (
+        "_config",
+        "_connections",
+        "_insides",
+        "_ipv6",
+        "_medium",
+        "_outside",
+        "_outside_network",
+        "_sessions",
+        "name",
+    )
 
     def __init__(
         self,
@@ -100,6 +115,8 @@ class Firewall:
         self._outside = Link(medium, self, outside, up=up, down=down)
         self._insides: list[tuple[Network, Link]] = []
         self._sessions: dict[tuple[Address, RemoteKey], Instant] = {}
+        # inside endpoint -> its TCP connections
+        self._connections: dict[Address, Connections] = {}
 
     @property
     def outside(self) -> Link:
@@ -123,34 +140,74 @@ class Firewall:
             self._outbound(packet, link)
 
     def _outbound(self, packet: Packet, link: Link) -> None:
-        config = self._config
+        policy = self._config.policy
         if packet.error is None:
-            if not config.policy.allows_udp(packet.destination):
-                refuse(self._medium, self.name, packet, Loss.BLOCKED, link, answers=config.policy.rejects)
+            if not policy.allows(packet):
+                refuse(self._medium, self.name, packet, Loss.BLOCKED, link, answers=policy.rejects)
                 return
-            self._sessions[self._session(packet.source, packet.destination)] = self._medium.clock.now + config.timeout
+            if not self._note_outbound(packet):
+                self._medium.drop(self.name, packet, Loss.NO_MAPPING)
+                return
         self._medium.note(self.name, packet, Verdict.FORWARDED)
         inside = self._inside(packet.destination.host)
         (self._outside if inside is None else inside).up.transmit(packet)
 
-    def _inbound(self, packet: Packet) -> None:
-        error = packet.error
-        # RFC 5508 REQ-4: an ICMP error passes when the datagram it is about belongs to a session.
-        key = (
-            self._session(packet.destination, packet.source)
-            if error is None
-            else self._session(error.source, error.destination)
-        )
+    def _note_outbound(self, packet: Packet) -> bool:
+        """Opens or refreshes what the packet belongs to; says whether it may pass."""
         now = self._medium.clock.now
+        segment = packet.segment
+        if segment is None:
+            self._sessions[self._session(packet.source, packet.destination)] = now + self._config.timeout
+            return True
+        connections = self._connections.get(packet.source)
+        if connections is None or not connections.knows(packet.destination, now):
+            if not segment.opens:
+                return False
+            connections = self._connections.setdefault(packet.source, Connections(self._config.tcp_timeouts))
+        connections.track(packet.destination, segment, now, inbound=False)
+        return True
+
+    def _inbound(self, packet: Packet) -> None:
         inside = self._inside(packet.destination.host)
-        if inside is None or self._sessions.get(key, now) <= now:
-            self._sessions.pop(key, None)
+        if inside is None or not self._admits(packet):
             self._medium.drop(self.name, packet, Loss.FILTERED)
+            if inside is not None:
+                answer_unsolicited(self._config.unsolicited, packet, self._outside)
             return
-        if error is None and self._config.refreshes_inbound:
-            self._sessions[key] = now + self._config.timeout
         self._medium.note(self.name, packet, Verdict.FORWARDED)
         inside.up.transmit(packet)
+
+    def _admits(self, packet: Packet) -> bool:
+        """Says whether the packet belongs to what was let out, and refreshes that."""
+        now = self._medium.clock.now
+        error = packet.error
+        if error is not None:
+            # RFC 5508 REQ-4: an ICMP error passes when the packet it is about belongs to a session.
+            if error.transport is Transport.TCP:
+                connections = self._connections.get(error.source)
+                return connections is not None and connections.knows(error.destination, now)
+            return self._has_session(self._session(error.source, error.destination), now)
+        if packet.segment is not None:
+            return self._admits_segment(packet, packet.segment, now)
+        key = self._session(packet.destination, packet.source)
+        if not self._has_session(key, now):
+            return False
+        if self._config.refreshes_inbound:
+            self._sessions[key] = now + self._config.timeout
+        return True
+
+    def _has_session(self, key: tuple[Address, RemoteKey], now: Instant) -> bool:
+        if self._sessions.get(key, now) > now:
+            return True
+        self._sessions.pop(key, None)
+        return False
+
+    def _admits_segment(self, packet: Packet, segment: Segment, now: Instant) -> bool:
+        connections = self._connections.get(packet.destination)
+        if connections is None or not connections.admits(self._config.filtering, packet.source, segment, now):
+            return False
+        connections.track(packet.source, segment, now, inbound=True)
+        return True
 
     def _session(self, inside: Address, remote: Address) -> tuple[Address, RemoteKey]:
         return inside, remote_key(self._config.filtering, remote)
@@ -167,3 +224,10 @@ def refuse(medium: Medium, name: str, packet: Packet, loss: Loss, link: Link, *,
     medium.drop(name, packet, loss)
     if answers:
         link.up.transmit(icmp_error(packet, Unreachability.PROHIBITED))
+
+
+def answer_unsolicited(how: Unsolicited, packet: Packet, link: Link) -> None:
+    """Answers a segment that was not let in over the link it came by, if it is a SYN and the gateway does so."""
+    segment = packet.segment
+    if how is Unsolicited.RESET and segment is not None and segment.opens:
+        link.up.transmit(reset(packet, segment))

@@ -15,9 +15,11 @@ from typing import Final, TypeAlias
 
 from icepath.errors import InvalidArgument
 from icepath.net import MAX_PORT, Address, Instant, Seconds
-from icepath.sim.firewall import DEFAULT_TIMEOUT, OPEN, Behaviour, Policy, RemoteKey
+from icepath.sim.behaviour import Behaviour, RemoteKey
+from icepath.sim.firewall import DEFAULT_TIMEOUT, OPEN, STANDARD_TIMEOUTS, Policy, Unsolicited
 from icepath.sim.link import Link
 from icepath.sim.packet import Medium
+from icepath.sim.tcp_tracking import Connections, TcpTimeouts
 
 # IANA's range of well-known ports ends here; RFC 4787 REQ-3a keeps both sides of it apart.
 LAST_WELL_KNOWN_PORT: Final = 1023
@@ -58,7 +60,7 @@ class Hairpin(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NatConfig:
-    """Says how a NAT behaves; the default is what RFC 4787 asks for, but for filtering.
+    """Says how a NAT behaves; the default is what RFC 4787 and RFC 5382 ask for, but for filtering and hairpinning.
 
     Raises: InvalidArgument when a value is out of range.
     """
@@ -84,6 +86,9 @@ class NatConfig:
     translates_icmp: bool = True
     reports_exhaustion: bool = True
     policy: Policy = OPEN
+    tcp_timeouts: TcpTimeouts = STANDARD_TIMEOUTS
+    unsolicited: Unsolicited = Unsolicited.SILENCE
+    """What becomes of a SYN from outside that no mapping or filter lets in."""
 
     def __post_init__(self) -> None:
         low, high = self.port_range
@@ -100,7 +105,7 @@ MappingKey: TypeAlias = tuple[Link, Address, RemoteKey]
 class Mapping:
     """Is one mapping: internal endpoint to external endpoint, and which remote ends it has sent to."""
 
-    __slots__ = ("expires", "external", "internal", "key", "link", "sessions")
+    __slots__ = ("connections", "expires", "external", "internal", "key", "link", "sessions")
 
     def __init__(self, key: MappingKey, internal: Address, external: Address, link: Link, expires: Instant) -> None:
         self.key = key
@@ -110,6 +115,8 @@ class Mapping:
         self.expires = expires
         # the part of a remote end that the filter depends on -> until when it may send in
         self.sessions: dict[RemoteKey, Instant] = {}
+        self.connections: Connections | None = None
+        """Of a TCP mapping."""
 
 
 class Ports:

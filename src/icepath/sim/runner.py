@@ -3,13 +3,13 @@
 After every call into the machine the runner takes its outputs, sends and dispatches them in order, and
 arms one wake-up. It keeps what the machine said as a list of (instant, event). It holds the machine to
 its contract: outputs drained, deadlines after `handle_timeout` in the future, handles used once.
-Flows live in flow_table.py, sockets in host.py.
+Flows live in flow_table.py, datagram sockets in host.py, byte streams in handles.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 from icepath.errors import InvalidState
 from icepath.machine import (
@@ -32,12 +32,13 @@ from icepath.machine import (
     Resolved,
     SetFlow,
     Splice,
-    Unreachable,
+    Transport,
 )
 from icepath.net import Address, Instant, Seconds
 from icepath.sim.clock import Clock
 from icepath.sim.flow_table import DataDelivered, Flows
-from icepath.sim.names import Names
+from icepath.sim.handles import Handles
+from icepath.sim.sockets import Sockets
 
 ResultT = TypeVar("ResultT")
 
@@ -45,35 +46,6 @@ _NOT_OPEN: Final = Address("", 0)
 
 # How long a flow's use may go unreported.
 FLOW_REPORT_INTERVAL: Final[Seconds] = 1.0
-
-
-class Sockets(Protocol):
-    """Is what a runner needs of its host."""
-
-    @property
-    def names(self) -> Names:
-        """Returns the resolver."""
-        ...
-
-    def open(self, command: Bind, owner: Receiver) -> Address | FailReason:
-        """Opens a socket, or says why not."""
-        ...
-
-    def free(self, local: Address, owner: Receiver) -> None:
-        """Closes a machine's socket."""
-
-    def free_all(self, owner: Receiver) -> None:
-        """Closes every socket of a machine."""
-
-    def send(self, datagram: Datagram) -> None:
-        """Sends a datagram."""
-
-
-class Receiver(Protocol):
-    """Is what a host needs of a socket's owner."""
-
-    def arrive(self, arrival: Datagram | Unreachable) -> None:
-        """Takes what arrived at one of its sockets."""
 
 
 class Runner:
@@ -95,6 +67,8 @@ class Runner:
         """What the machine said, and `DataDelivered` for what a flow gave to the application."""
         self.is_closed = False
         self.on_event = on_event
+        self.byte_streams = Handles(clock, host, self.arrive)
+        """What it has open but for datagram sockets: connections, listeners, associations."""
         self._clock = clock
         self._host = host
         self._flows = Flows(honours_flows)
@@ -180,6 +154,7 @@ class Runner:
             self._handles.clear()
             self._flows.clear()
             self._host.free_all(self)
+            self.byte_streams.close_all()
         if self.on_event is not None:
             # Later at this instant: what it does must not come between this event and the next output.
             self._clock.schedule(self._clock.now, self.on_event, event)
@@ -190,9 +165,8 @@ class Runner:
                 self._take_handle(command.handle)
                 self._bind(command)
             case Connect():
-                # TCP and TLS have no place in this network yet.
                 self._take_handle(command.handle)
-                self._answer(0.0, Failed(command.handle, FailReason.UNSUPPORTED, "the virtual network has no TCP"))
+                self._connect(command)
             case Resolve():
                 self._take_handle(command.handle)
                 self._answer(*self._host.names.answer(command))
@@ -200,6 +174,7 @@ class Runner:
                 local = self._handles.pop(command.handle, _NOT_OPEN)
                 if local is not _NOT_OPEN:
                     self._host.free(local, self)
+                self.byte_streams.close(command)
             case SetFlow():
                 self._flows.set(command)
             case DropFlow():
@@ -207,7 +182,7 @@ class Runner:
                 if used is not None:
                     self._clock.schedule(self._clock.now, self.arrive, used)
             case Bytes() | Splice():
-                pass  # no byte stream is ever open
+                self.byte_streams.carry(command)
             case _:
                 assert_never(command)
 
@@ -218,12 +193,21 @@ class Runner:
         self._handles[handle] = _NOT_OPEN
 
     def _bind(self, command: Bind) -> None:
-        local = self._host.open(command, self)
+        is_datagram = command.transport is Transport.UDP
+        local = self._host.open(command, self) if is_datagram else self.byte_streams.bind(command)
         if isinstance(local, FailReason):
             self._answer(0.0, Failed(command.handle, local, f"cannot bind {command.local}"))
-        else:
+            return
+        if is_datagram:
             self._handles[command.handle] = local
-            self._answer(0.0, Opened(command.handle, local))
+        self._answer(0.0, Opened(command.handle, local))
+
+    def _connect(self, command: Connect) -> None:
+        failure = self.byte_streams.connect(command)
+        if failure is None:
+            del self._handles[command.handle]  # it is the byte stream's now
+        else:
+            self._answer(0.0, Failed(command.handle, failure, f"cannot connect to {command.remote}"))
 
     def _answer(self, delay: Seconds, answer: Opened | Failed | Resolved) -> None:
         self._clock.schedule(self._clock.now + delay, self._deliver_answer, answer)

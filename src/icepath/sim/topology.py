@@ -28,7 +28,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from icepath.errors import InvalidArgument
-from icepath.sim.firewall import OPEN, Behaviour, Policy, tcp_only
+from icepath.sim.behaviour import Behaviour
+from icepath.sim.firewall import OPEN, Policy, tcp_only
 from icepath.sim.host import Host
 from icepath.sim.link import LinkConfig
 from icepath.sim.network import Network

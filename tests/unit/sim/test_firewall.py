@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from icepath.net import Address
+from icepath.sim.behaviour import Behaviour
 from icepath.sim.clock import Clock
-from icepath.sim.firewall import OPEN, Behaviour, Firewall, FirewallConfig, Policy, remote_key, tcp_only
+from icepath.sim.firewall import OPEN, Firewall, FirewallConfig, Policy, tcp_only
 from icepath.sim.link import LinkConfig
 from icepath.sim.network import Network
 from icepath.sim.packet import Loss, Medium
@@ -147,8 +148,3 @@ def test_policies_tell_udp_from_tcp() -> None:
     assert not policy.allows_tcp(Address("11.0.0.1", 80))
     assert OPEN.allows_udp(Address("11.0.0.1", 80))
     assert OPEN.allows_tcp(Address("11.0.0.1", 80))
-
-
-def test_remote_key_is_what_the_behaviour_depends_on() -> None:
-    remote = Address("11.0.0.1", 100)
-    assert [remote_key(behaviour, remote) for behaviour in Behaviour] == [None, "11.0.0.1", remote]

@@ -8,8 +8,9 @@ import pytest
 
 from icepath.errors import InvalidArgument
 from icepath.net import Address, parse_address
+from icepath.sim.behaviour import Behaviour
 from icepath.sim.clock import Clock
-from icepath.sim.firewall import Behaviour, Policy, tcp_only
+from icepath.sim.firewall import Policy, tcp_only
 from icepath.sim.link import LinkConfig
 from icepath.sim.nat import Nat
 from icepath.sim.network import Network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -37,8 +38,14 @@ from icepath.machine import (
 from icepath.net import Address, Instant
 from icepath.sim.clock import Clock
 from icepath.sim.flow_table import DataDelivered
+from icepath.sim.interfaces import Interfaces
+from icepath.sim.link import Link, LinkConfig
 from icepath.sim.names import Names
-from icepath.sim.runner import Receiver, Runner
+from icepath.sim.network import Network
+from icepath.sim.packet import Medium, Packet
+from icepath.sim.runner import Runner
+from icepath.sim.sockets import Receiver
+from icepath.sim.tcp_stack import TcpStack
 from sim.probe import Output, Probe, Said, echo
 
 LOCAL, REMOTE = Address("11.0.0.1", 1000), Address("11.0.0.2", 2000)
@@ -49,8 +56,13 @@ ONE, TWO = Handle(1), Handle(2)
 class Desk:
     """Stands for a host: remembers what the runner asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.name = "desk"
+        medium = Medium(clock, 1)
+        interfaces = Interfaces(medium, self, lambda packet, link: None)
+        interfaces.add("eth0", Network(medium, "lan"), [LOCAL.host], 0, LinkConfig(), LinkConfig())
         self.names = Names()
+        self.tcp = TcpStack(medium, "desk", interfaces, lambda: True)
         self.sent: list[Datagram] = []
         self.freed: list[Address] = []
         self.freed_all = 0
@@ -58,6 +70,12 @@ class Desk:
 
     def open(self, command: Bind, owner: Receiver) -> Address | FailReason:
         return self.opens
+
+    def source_for(self, remote: Address) -> Address | None:
+        return None
+
+    def receive(self, packet: Packet, link: Link) -> None:
+        raise AssertionError("nothing is attached to the network")
 
     def free(self, local: Address, owner: Receiver) -> None:
         self.freed.append(local)
@@ -75,7 +93,7 @@ class Bench:
     def __init__(self, probe: Probe, *, honours_flows: bool = True, on_event: list[Event] | None = None) -> None:
         self.probe = probe
         self.clock = Clock(100.0)
-        self.desk = Desk()
+        self.desk = Desk(self.clock)
         self.runner = Runner(
             probe,
             name="probe",
@@ -193,11 +211,28 @@ def test_a_bind_that_fails_says_why() -> None:
     assert bench.desk.freed == []
 
 
-def test_tcp_is_not_supported_yet() -> None:
+def test_byte_streams_have_their_handles_too() -> None:
     bench = Bench(Probe())
-    bench.say(Connect(ONE, None, REMOTE), Bytes(ONE, b"x"), Splice(ONE, TWO))
+    taken = Connect(TWO, Address(LOCAL.host, 5000), REMOTE)
+    bench.say(Bind(ONE, Address(LOCAL.host, 5000), Transport.TCP, listen=True), taken, replace(taken, handle=Handle(3)))
     bench.run()
-    assert bench.arrivals == [Failed(ONE, FailReason.UNSUPPORTED, "the virtual network has no TCP")]
+    assert bench.arrivals == [
+        Opened(ONE, Address(LOCAL.host, 5000)),
+        Failed(Handle(3), FailReason.FIVE_TUPLE_TAKEN, "cannot connect to 11.0.0.2:2000"),
+    ]
+    bench.say(Bytes(TWO, b"x"), Splice(TWO, ONE), Close(ONE), Close(TWO))
+    assert bench.desk.tcp.ports == ()
+    assert bench.desk.freed == []
+    with pytest.raises(InvalidState, match="used handle 2 twice"):
+        bench.say(taken)
+
+
+def test_a_port_is_not_told_of_when_it_was_closed_meanwhile() -> None:
+    bench = Bench(Probe())
+    bench.say(Bind(ONE, Address(LOCAL.host, 0), Transport.TCP, listen=True), Close(ONE))
+    bench.run()
+    assert bench.arrivals == []
+    assert bench.desk.tcp.ports == ()
 
 
 def test_names_are_resolved_after_their_delay() -> None:
@@ -275,13 +310,14 @@ def test_flows_may_be_ignored() -> None:
 
 def test_a_closed_machine_hears_nothing_more() -> None:
     bench = Bench(Probe(deadlines=[105.0]))
-    bench.say(Bind(ONE, LOCAL), DELIVERS)
+    bench.say(Bind(ONE, LOCAL), DELIVERS, Bind(TWO, Address(LOCAL.host, 5000), Transport.TCP, listen=True))
     bench.runner.close()
     bench.run(10.0)
     bench.runner.arrive(MEDIA)
     assert bench.runner.events == [(100.0, MachineClosed())]
     assert bench.runner.is_closed
     assert bench.desk.freed_all == 1
+    assert bench.desk.tcp.ports == ()
     assert bench.arrivals == []
     assert bench.probe.timeouts == []
 
