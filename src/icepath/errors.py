@@ -54,6 +54,7 @@ class DecodeReason(Enum):
     BAD_CHANNEL = auto()
     BAD_CANDIDATE_LINE = auto()
     BAD_FRAGMENT = auto()
+    BAD_SDP = auto()
     BAD_TOKEN = auto()
     BAD_URI = auto()
     BAD_TEXT = auto()
