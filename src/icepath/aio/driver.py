@@ -23,6 +23,7 @@ from typing import TypeVar, cast, final
 
 from icepath.aio.resolver import Resolver
 from icepath.aio.running import Deliverer, Running
+from icepath.aio.tcp import StreamOptions
 from icepath.aio.udp import UdpOptions
 from icepath.machine import Event, Machine
 from icepath.net import Instant
@@ -63,9 +64,10 @@ class Driver:
         *,
         deliver: Deliverer | None = None,
         options: UdpOptions | None = None,
+        stream_options: StreamOptions | None = None,
     ) -> Running[EventT]:
         """Runs a machine until it is closed; without `deliver` it is given every datagram of application data."""
-        running = Running(self, machine, on_event, deliver, options or UdpOptions())
+        running = Running(self, machine, on_event, deliver, options or UdpOptions(), stream_options)
         running.settle()
         return running
 

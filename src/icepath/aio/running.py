@@ -5,22 +5,24 @@ queries and reads the clock; the machine owns every decision. What arrives while
 (the answer to a `Bind`, a flow's report) waits until all of them are out, so causes stay before effects.
 A machine that raises (law 1 forbids it) is ended, not trusted on.
 
-Byte streams are not here yet: `Connect` and TCP listeners are answered by `Failed(UNSUPPORTED)`.
+Byte streams and DTLS associations are byte_streams.py's; most machines have none, so it is made when asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import logging
+import ssl
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar, cast, final
 
+from icepath.aio.byte_streams import ByteStreams
 from icepath.aio.flows import Sink
 from icepath.aio.resolver import ResolveFailed, Resolver
 from icepath.aio.sockets import open_socket
+from icepath.aio.tcp import StreamOptions
 from icepath.aio.udp import UdpOptions, UdpSocket
 from icepath.errors import InvalidState
 from icepath.machine import (
@@ -50,8 +52,6 @@ from icepath.machine import (
     Unreachable,
 )
 from icepath.net import Address, Instant
-
-logger: Final = logging.getLogger("icepath")
 
 EventT = TypeVar("EventT", bound=Event)
 Deliverer: TypeAlias = Callable[[int, int], Sink]
@@ -90,6 +90,7 @@ class Running(Generic[EventT]):
         on_event: Callable[[EventT], None],
         deliver: Deliverer | None,
         options: UdpOptions,
+        stream_options: StreamOptions | None = None,
     ) -> None:
         self.machine: Final = machine
         self.driver: Final = driver
@@ -104,6 +105,8 @@ class Running(Generic[EventT]):
         self._closing: set[UdpSocket] = set()
         self._bound: dict[Handle, UdpSocket] = {}
         self._queries: dict[Handle, asyncio.Task[None]] = {}
+        self._stream_options = stream_options
+        self._byte_streams: ByteStreams | None = None
         self._answers: list[Arrival] = []
         self._outputs: list[Datagram | Bytes | Command | EventT] = []
         # The deadline the machine wants, and the one the driver's heap has.
@@ -131,6 +134,34 @@ class Running(Generic[EventT]):
         sock = self._sockets.pop(address, None)
         if sock is not None:
             self._release(sock, abort=False)
+
+    def open_tcp(
+        self,
+        host: str,
+        *,
+        ports: tuple[int, int] | None = None,
+        scope_id: int = 0,
+        port: int = 0,
+        paused: bool = False,
+        context: ssl.SSLContext | None = None,
+    ) -> Address:
+        """Opens a TCP listener for the machine, with a context for TLS, and returns its address, which is its name.
+
+        `byte_streams.close(address)` closes it.
+        Raises: OSError as the system gives it.
+        """
+        if self.is_closed:
+            raise InvalidState("the machine is closed")
+        local = Address(host, port)
+        return self.byte_streams.listen(local, ports=ports, scope_id=scope_id, paused=paused, context=context)
+
+    @property
+    def byte_streams(self) -> ByteStreams:
+        """Returns the machine's byte streams and associations."""
+        if self._byte_streams is None:
+            options = self._stream_options or StreamOptions(reader=self._options.reader)
+            self._byte_streams = ByteStreams(self._answer, self._finish, options)
+        return self._byte_streams
 
     def settle(self) -> None:
         """Dispatches what the machine has to say and re-arms its deadline."""
@@ -228,6 +259,12 @@ class Running(Generic[EventT]):
             self._stored = None
             self._time_out(now)
             self.settle_at(now)
+
+    def _answer(self, arrival: Arrival) -> None:
+        """Gives the machine what a byte stream says, after what is being dispatched."""
+        if not self.is_closed:
+            self._answers.append(arrival)
+            self.settle()
 
     # -- the pump --------------------------------------------------------------------------------------------
 
@@ -330,10 +367,12 @@ class Running(Generic[EventT]):
                 self._close_handle(handle, abort)
             case Resolve():
                 self._resolve(command)
-            case Connect(handle=handle):
-                self._answers.append(Failed(handle, FailReason.UNSUPPORTED, "byte streams are not available yet"))
-            case Bytes() | Splice():
-                logger.debug("ignored %r: byte streams are not available yet", command)
+            case Connect():
+                self.byte_streams.connect(command)
+            case Bytes():
+                self.byte_streams.write(command)
+            case Splice():
+                self.byte_streams.splice(command)
 
     def _set_flow(self, command: SetFlow) -> None:
         sock = self._sockets.get(command.key.local)
@@ -355,8 +394,11 @@ class Running(Generic[EventT]):
             self._answers.append(used)
 
     def _bind(self, command: Bind) -> None:
-        if command.transport is not Transport.UDP or command.group is not None:
-            self._answers.append(Failed(command.handle, FailReason.UNSUPPORTED, "only UDP sockets can be bound yet"))
+        if command.group is not None:
+            self._answers.append(Failed(command.handle, FailReason.UNSUPPORTED, "multicast is not available yet"))
+            return
+        if command.transport is Transport.TCP:
+            self.byte_streams.bind(command)
             return
         try:
             sock = self._open(command.local, scope_id=0, ports=command.port_range, even_port=command.even_port)
@@ -386,6 +428,10 @@ class Running(Generic[EventT]):
         if sock is not None:
             self._sockets.pop(sock.address, None)
             self._release(sock, abort=abort)
+        if self._byte_streams is not None:
+            self._byte_streams.close(handle, abort=abort)
+        # Law 8: nothing more is reported about it.
+        self._answers = [answer for answer in self._answers if getattr(answer, "handle", None) != handle]
 
     def _release(self, sock: UdpSocket, *, abort: bool) -> None:
         for used in sock.flows.used():
@@ -431,6 +477,8 @@ class Running(Generic[EventT]):
             query.cancel()
         self._queries.clear()
         self._bound.clear()
+        if self._byte_streams is not None:
+            self._byte_streams.end(abort=abort)
         while self._sockets:
             _, sock = self._sockets.popitem()
             self._closing.add(sock)
@@ -439,7 +487,8 @@ class Running(Generic[EventT]):
         self._finish()
 
     def _finish(self) -> None:
-        if self.is_closed and not self._closing and not self._sockets and not self._ended.done():
+        is_over = self.is_closed and not self._closing and not self._sockets
+        if is_over and (self._byte_streams is None or self._byte_streams.is_ended) and not self._ended.done():
             self._ended.set_result(None)
 
     def _wake_drained(self) -> None:
