@@ -348,19 +348,21 @@ class Agent:
             self._take_relay_events(now)
         if not gatherer.is_done and gatherer.report_if_done():
             self._conclusion.is_gathered = True
-            self._core.touch()
+            core.touch()
         if core.has_changed:
             core.has_changed = False
             self._conclusion.asked_server = gatherer.asked_any
             self._conclusion.nominate(now=now)
             self._conclusion.update(now=now)
-            return True
+            if core.relays:
+                return True  # what relays say to that comes before the next slot
         self._scheduler.want_slot(now=now)
         if core.unpermitted:
             # Behind the check that goes first: at a slow Ta a permission in its slot would cost the check a whole Ta.
             permit_remotes(core, now=now)
-            self._core.may_check = True
-            return True
+            if core.relays:
+                core.may_check = True
+                return True
         has_news = bool(core.relay_events) or (bool(core.relays) and gatherer.can_announce)
         return has_news or (not gatherer.is_done and gatherer.is_reportable)
 
@@ -413,4 +415,4 @@ class Agent:
 
     def _clamped(self, now: Instant) -> Instant:
         """Returns the given time, or the latest so far if that is later; a call that raises leaves no trace."""
-        return max(self._now, now)
+        return now if now > self._now else self._now

@@ -35,7 +35,7 @@ class Scheduler:
 
     def want_slot(self, *, now: Instant) -> None:
         """Reserves a slot when something waits for one, and uses it at once when it has come."""
-        while self._has_work() and self._core.timers.deadline(_SLOT) is None:
+        while self._core.timers.deadline(_SLOT) is None and self._has_work():
             at = self._core.pacer.reserve(now)
             if at > now:
                 self._core.timers.set(_SLOT, at)
@@ -43,29 +43,30 @@ class Scheduler:
             self.use_slot(now=now)
 
     def _has_work(self) -> bool:
-        if self._gatherer.has_asks or self._core.checklists.has_triggered():
-            return True
-        if self._core.may_check and self._core.checklists.has_ordinary(self._is_ready):
-            return True
-        self._core.may_check = False
-        return False
+        return self._gatherer.has_asks or self._core.checklists.has_triggered() or self._has_ordinary()
+
+    def _has_ordinary(self) -> bool:
+        core = self._core
+        if core.may_check:
+            core.may_check = core.checklists.has_ordinary(self._is_ready)
+        return core.may_check
 
     def use_slot(self, *, now: Instant) -> None:
         """Sends the one transaction that this slot is for, if anything still waits."""
-        pair = self._core.checklists.next_triggered()
+        core = self._core
+        pair = core.checklists.next_triggered()
         if pair is None:
-            may_check = self._core.may_check and self._core.checklists.has_ordinary(self._is_ready)
-            if self._gatherer.has_asks and (not may_check or self._asks_in_a_row < SERVERS_FIRST):
+            if self._gatherer.has_asks and (self._asks_in_a_row < SERVERS_FIRST or not self._has_ordinary()):
                 self._asks_in_a_row += 1
                 self._gatherer.ask_next(now=now)
                 return
-            pair = self._core.checklists.next_ordinary(self._is_ready) if may_check else None
+            pair = core.checklists.next_ordinary(self._is_ready) if core.may_check else None
         if pair is None:
             return
         # From here on servers and checks take turns.
         self._asks_in_a_row = SERVERS_FIRST - 1
-        generation = self._core.generation_of(pair)
-        if generation is not None and pair.local.base in self._core.sockets:
+        generation = core.generation_of(pair)
+        if generation is not None and pair.local.base in core.sockets:
             self._outgoing.send(generation, pair, now=now)
 
     def _is_ready(self, pair: CandidatePair) -> bool:
