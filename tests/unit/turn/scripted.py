@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TypeVar
 
 from icepath.entropy import Secret
-from icepath.machine import Arrival, Datagram, Event
+from icepath.machine import (
+    Arrival,
+    Bytes,
+    Close,
+    Closed,
+    CloseReason,
+    Connect,
+    Datagram,
+    Event,
+    Failed,
+    FailReason,
+    Handle,
+    Opened,
+)
 from icepath.net import Address, Instant
 from icepath.stun.credentials import Challenge, LongTermCredentials, derive_key
 from icepath.stun.transaction import RetransmissionPolicy
 from icepath.turn.client.allocation import Allocation
 from icepath.turn.client.config import AllocationConfig
+from icepath.turn.client.routes import Route, RoutePolicy
 from icepath.wire.attributes import (
     AddressFamily,
     Attribute,
@@ -30,6 +45,7 @@ from icepath.wire.message import Message, MessageClass, Method, TransactionId, d
 
 SERVER = Address("198.51.100.1", 3478)
 LOCAL = Address("192.168.1.2", 50000)
+LOCAL_TCP = Address("192.168.1.2", 40000)
 MAPPED = Address("203.0.113.7", 61000)
 RELAYED = Address("198.51.100.1", 49200)
 RELAYED6 = Address("2001:db8::1", 49201)
@@ -43,6 +59,7 @@ CHALLENGE = Challenge(REALM, NONCE)
 BOTH = (AddressFamily.IPV4, AddressFamily.IPV6)
 
 EventT = TypeVar("EventT", bound=Event)
+CommandT = TypeVar("CommandT", Connect, Close)
 
 
 def key_of(credentials: LongTermCredentials) -> IntegrityKey:
@@ -68,14 +85,22 @@ class Play:
         now: Instant = 0.0,
         server: Address = SERVER,
         local: Address = LOCAL,
+        routes: tuple[Route, ...] = (),
+        transports: RoutePolicy = RoutePolicy.RACE,
+        reliable_timeout: float = 39.5,
+        max_redirects: int = 0,
+        next_handle: Callable[[], Handle] | None = None,
     ) -> None:
         self.now = now
         self.key: IntegrityKey | None = None if credentials is None else key_of(credentials)
         self.slots_taken: list[Instant] = []
         self._slots = slots
         self.sent: list[Datagram] = []
+        self.sent_on: list[Bytes] = []
+        self.commands: list[Connect | Close] = []
         self.events: list[Event] = []
         self._seen: set[bytes] = set()
+        self._ways: dict[bytes, Datagram | Bytes] = {}
         self.config = AllocationConfig(
             server,
             local,
@@ -87,12 +112,17 @@ class Play:
             close_timeout=close_timeout,
             software=software,
             dont_fragment=dont_fragment,
+            routes=routes,
+            transports=transports,
+            reliable_timeout=reliable_timeout,
+            max_redirects=max_redirects,
         )
         self.allocation = Allocation(
             self.config,
             random_bytes=random.Random(7).randbytes,
             reserve_slot=self._reserve,
             reserve_late_slot=lambda at: self._reserve(at + permission_delay),
+            next_handle=next_handle,
             now=now,
         )
         self.drain()
@@ -105,22 +135,53 @@ class Play:
     # -- looking ---------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
+        """Sorts what the machine said; with routes of the config's own, datagrams may go anywhere."""
         for output in self.allocation.take_outputs():
             if isinstance(output, Datagram):
-                assert (output.local, output.remote) == (self.config.local, self.config.server)
+                if not self.config.routes:
+                    assert (output.local, output.remote) == (self.config.local, self.config.server)
                 self.sent.append(output)
+            elif isinstance(output, Bytes):
+                self.sent_on.append(output)
+            elif isinstance(output, Connect | Close):
+                self.commands.append(output)
             else:
                 assert isinstance(output, Event)
                 self.events.append(output)
 
     def requests(self) -> list[Message]:
-        """Returns what was sent since the last look, without retransmissions."""
+        """Returns what was sent since the last look, without retransmissions: datagrams first."""
         self.drain()
-        messages = {datagram.payload: decode_message(datagram.payload) for datagram in self.sent}
+        fresh: list[Message] = []
+        ways: list[Datagram | Bytes] = [*self.sent, *self.sent_on]
+        for way in ways:
+            message = decode_message(way.payload)
+            if message.transaction_id not in self._seen:
+                self._seen.add(message.transaction_id)
+                self._ways[message.transaction_id] = way
+                fresh.append(message)
         self.sent.clear()
-        fresh = [message for message in messages.values() if message.transaction_id not in self._seen]
-        self._seen.update(message.transaction_id for message in fresh)
+        self.sent_on.clear()
         return fresh
+
+    def way_of(self, request: Message) -> Handle | Address:
+        """Returns where a request went: along a byte stream, or to an address."""
+        way = self._ways[request.transaction_id]
+        return way.handle if isinstance(way, Bytes) else way.remote
+
+    def connects(self) -> list[Connect]:
+        """Takes the connections asked for."""
+        return self._take(Connect)
+
+    def closed(self) -> list[Handle]:
+        """Takes the handles that were closed."""
+        return [close.handle for close in self._take(Close)]
+
+    def _take(self, kind: type[CommandT]) -> list[CommandT]:
+        self.drain()
+        found = [command for command in self.commands if isinstance(command, kind)]
+        self.commands = [command for command in self.commands if not isinstance(command, kind)]
+        return found
 
     def request(self) -> Message:
         """Returns the one request sent since the last look."""
@@ -143,6 +204,18 @@ class Play:
         self.allocation.receive(arrival, now=self.now)
         self.drain()
 
+    def open(self, handle: int, local: Address = LOCAL_TCP) -> None:
+        self.arrive(Opened(Handle(handle), local, SERVER))
+
+    def fail(self, handle: int, reason: FailReason = FailReason.REFUSED, detail: str = "") -> None:
+        self.arrive(Failed(Handle(handle), reason, detail))
+
+    def lose(self, handle: int, reason: CloseReason = CloseReason.RESET) -> None:
+        self.arrive(Closed(Handle(handle), reason))
+
+    def receive_on(self, handle: int, payload: bytes) -> None:
+        self.arrive(Bytes(Handle(handle), payload))
+
     def succeed(self, request: Message, *attributes: Attribute) -> None:
         self._answer(request, MessageClass.SUCCESS, attributes, signed=True)
 
@@ -154,7 +227,14 @@ class Play:
 
     def _answer(self, request: Message, kind: MessageClass, attributes: tuple[Attribute, ...], *, signed: bool) -> None:
         key = self.key if signed and request.has_integrity else None
-        self.receive(encode_message(request.method, kind, request.transaction_id, attributes, key=key))
+        payload = encode_message(request.method, kind, request.transaction_id, attributes, key=key)
+        way = self._ways.get(request.transaction_id)
+        if isinstance(way, Bytes):
+            self.arrive(Bytes(way.handle, payload))
+        elif way is not None:
+            self.receive(payload, remote=way.remote, local=way.local)
+        else:
+            self.receive(payload)
 
     def grant(self, request: Message, *relayed: Address, lifetime: int = 600) -> None:
         assert request.method == Method.ALLOCATE

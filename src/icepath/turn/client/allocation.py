@@ -1,8 +1,8 @@
-"""A TURN allocation as its client sees it: a machine on one five-tuple to one server, over UDP (RFC 8656).
+"""A TURN allocation as its client sees it: a machine with one server, over UDP, TCP, TLS or DTLS (RFC 8656).
 
-Here are the verbs, the routing of what arrives, data, and the end. The parts: `lease` is the allocation's own
-life, `permissions` and `channels` are built on it, `requests` signs, paces and matches for all of them.
-RFC 6062, RFC 8016, EVEN-PORT and reservations are not here.
+Here are the verbs, the routing of what arrives, and the end. The parts: `ways` finds and keeps the way to the
+server, `lease` is the allocation's own life, `permissions`, `channels` and `data` are built on it, `requests`
+signs, paces and matches for all of them.
 
 Strategy: nothing waits for a round trip that can be saved. CreatePermission follows the Allocate before its
 answer; data goes in Send indications until a channel is bound, and again when it no longer is; a refused
@@ -16,29 +16,35 @@ from enum import Enum, auto
 from typing import Final, final
 
 from icepath.errors import DecodeError, InvalidArgument, InvalidState
-from icepath.machine import Arrival, Bytes, Command, Datagram, DropReason, MachineClosed, Unreachable, flow_channel
+from icepath.machine import (
+    Arrival,
+    Bytes,
+    Closed,
+    Command,
+    Datagram,
+    DropReason,
+    Failed,
+    Handle,
+    MachineClosed,
+    Opened,
+    Unreachable,
+    flow_channel,
+)
 from icepath.net import MAX_PORT, Address, Instant, RandomBytes, canonical_host, is_usable_destination
 from icepath.outbox import Outbox
 from icepath.stun.credentials import LongTermCredentials
 from icepath.stun.transaction import drop_reason
 from icepath.turn.client.channels import Channels
 from icepath.turn.client.config import AllocationConfig as AllocationConfig
-from icepath.turn.client.events import AllocationEvent, ChannelFailed, PeerDataReceived, PeerIcmpReceived
+from icepath.turn.client.data import PeerData
+from icepath.turn.client.events import AllocationEvent, ChannelFailed
 from icepath.turn.client.grant import family_of, refresh_request
 from icepath.turn.client.lease import Lease
 from icepath.turn.client.permissions import ALLOCATION_MISMATCH, FAMILY_MISMATCH, Permissions
-from icepath.turn.client.requests import (
-    TRANSACTION_ID_LENGTH,
-    Answer,
-    Outcome,
-    Purpose,
-    Request,
-    Requests,
-    ReserveSlot,
-)
-from icepath.wire.attributes import Attribute, Data, DontFragment, Icmp, XorPeerAddress
-from icepath.wire.channel_data import decode_channel_data, encode_channel_data
-from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, encode_message
+from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests, ReserveSlot
+from icepath.turn.client.routes import Path, Route
+from icepath.turn.client.ways import NextHandle, Ways
+from icepath.wire.message import MessageClass, Method, decode_message
 
 # A UDP datagram holds 65,507 bytes; a Send indication to an IPv6 peer adds 56 and padding.
 MAX_PAYLOAD: Final = 65_440
@@ -60,20 +66,24 @@ class Allocation:
     New transactions go when `reserve_slot` says; a CreatePermission when `reserve_late_slot` does, if one is given:
     more urgent transactions go first, and hosts that become known meanwhile join it.
 
-    Emits: Datagram to the server, the events of events.py, DatagramDropped, MachineClosed.
+    `next_handle` gives out handles for byte streams: a child takes its parent's counter; without, it counts from 1.
+
+    Emits: Datagram and Bytes to the server, Connect, Close, the events of events.py, DatagramDropped, MachineClosed.
     """
 
     __slots__ = (
         "_channels",
         "_close_by",
         "_config",
+        "_data",
+        "_handles",
         "_lease",
         "_now",
         "_outbox",
         "_permissions",
-        "_random_bytes",
         "_requests",
         "_stage",
+        "_ways",
     )
 
     def __init__(
@@ -83,10 +93,10 @@ class Allocation:
         random_bytes: RandomBytes,
         reserve_slot: ReserveSlot,
         reserve_late_slot: ReserveSlot | None = None,
+        next_handle: NextHandle | None = None,
         now: Instant,
     ) -> None:
         self._config = config
-        self._random_bytes = random_bytes
         self._outbox: Outbox[AllocationEvent] = Outbox()
         self._requests = Requests(
             config,
@@ -98,10 +108,13 @@ class Allocation:
         self._permissions = Permissions(self._requests, self._outbox, config.families)
         self._channels = Channels(self._requests, self._outbox)
         self._lease = Lease(config, self._requests, self._permissions, self._channels, self._outbox)
+        self._data = PeerData(self._lease, self._permissions, self._channels, self._outbox, random_bytes)
+        self._handles = 0
+        self._ways = Ways(config, self._requests, self._lease, self._outbox, next_handle or self._count_handle)
         self._stage = _Stage.OPEN
         self._close_by: Instant | None = None
         self._now: Instant = -_LATEST
-        self._lease.allocate(self._advance(now))
+        self._ways.begin(self._advance(now))
 
     # -- queries -------------------------------------------------------------------------------------------
 
@@ -110,6 +123,11 @@ class Allocation:
         """Are the relayed addresses; empty when there is no allocation."""
         grant = self._lease.grant
         return () if grant is None else grant.relayed
+
+    @property
+    def route(self) -> Route:
+        """Is the way to the server that is in use, or tried first."""
+        return self._requests.path.route
 
     def is_permitted(self, host: str) -> bool:
         """Says whether a permission for the host was asked for on the wire, and not refused."""
@@ -166,7 +184,7 @@ class Allocation:
     def send(self, peer: Address, payload: bytes, *, dont_fragment: bool = False, now: Instant) -> None:
         """Sends a payload to the peer, on its channel when it has one.
 
-        Emits: Datagram.
+        Emits: Datagram, or Bytes that may be dropped.
         Raises: InvalidState when there is no allocation, no permission, or the server cannot set DF;
             InvalidArgument when the payload is too long, or the port no port.
         """
@@ -179,13 +197,7 @@ class Allocation:
             raise InvalidState("the server cannot set DF")
         if len(payload) > MAX_PAYLOAD or not 0 < peer.port <= MAX_PORT:
             raise InvalidArgument(f"{len(payload)} bytes to {peer}, allowed are {MAX_PAYLOAD} to a port above 0")
-        # ChannelData cannot carry DONT-FRAGMENT (RFC 8656 §3.5).
-        channel = None if dont_fragment else self._channels.usable_channel(peer, self._advance(now))
-        if channel is not None:
-            message = encode_channel_data(channel, payload)
-        else:
-            message = self._encode_send(peer, payload, dont_fragment)
-        self._outbox.put(Datagram(self._config.local, self._config.server, message, dont_fragment))
+        self._data.send(self._requests.path, peer, payload, dont_fragment, self._advance(now))
 
     def set_credentials(self, credentials: LongTermCredentials, *, now: Instant) -> None:
         """Gives credentials to use when the server rejects the present ones; at once if it has."""
@@ -204,14 +216,15 @@ class Allocation:
         if self._stage is _Stage.CLOSED:
             return
         if isinstance(arrival, Datagram):
-            dropped = self._receive_datagram(arrival, now)
+            path = self._ways.datagram_path(arrival.local, arrival.remote)
+            dropped = path if isinstance(path, DropReason) else self._on_message(arrival.payload, path, now)
             if dropped is not None:
                 self._outbox.drop(dropped, remote=arrival.remote, now=now)
-        elif isinstance(arrival, Unreachable) and (arrival.local, arrival.remote) == (
-            self._config.local,
-            self._config.server,
-        ):
-            self._lease.on_unreachable(arrival)
+        elif isinstance(arrival, Unreachable):
+            self._ways.on_unreachable(arrival, now)
+        elif isinstance(arrival, Bytes | Opened | Failed | Closed):
+            self._receive_about_stream(arrival, now)
+        self._settle()
 
     def handle_timeout(self, *, now: Instant) -> None:
         """Does all that is due."""
@@ -222,9 +235,11 @@ class Allocation:
                     self._on_sent(item, now)
                 else:
                     self._on_answer(item, now)
+            self._ways.handle_timeout(now)
             self._permissions.handle_timeout(now)
             self._channels.handle_timeout(now)
             self._lease.handle_timeout(now)
+            self._settle()
             if self._close_by is not None and self._close_by <= now:
                 self._finish()
 
@@ -235,6 +250,7 @@ class Allocation:
             self._permissions.next_deadline(),
             self._channels.next_deadline(),
             self._lease.next_deadline(),
+            self._ways.next_deadline(),
             self._close_by,
         )
         return min([deadline for deadline in deadlines if deadline is not None], default=None)
@@ -247,6 +263,7 @@ class Allocation:
         self._stage = _Stage.CLOSING
         is_pending, is_held = self._lease.is_pending, self._lease.grant is not None
         self._lease.end(keep=Purpose.ALLOCATE if is_pending else None)
+        self._ways.give_up_others()
         if is_held:
             self._requests.submit(refresh_request(self._config, Purpose.RELEASE), now)
         elif not self._requests.is_in_flight(Purpose.ALLOCATE):
@@ -261,60 +278,47 @@ class Allocation:
 
     # -- what arrives --------------------------------------------------------------------------------------
 
-    def _receive_datagram(self, datagram: Datagram, now: Instant) -> DropReason | None:
-        if datagram.local != self._config.local:
-            return DropReason.UNKNOWN_LOCAL_ADDRESS
-        if datagram.remote != self._config.server:
-            return DropReason.WRONG_ADDRESS
+    def _receive_about_stream(self, arrival: Bytes | Opened | Failed | Closed, now: Instant) -> None:
+        path = self._ways.stream_path(arrival.handle)
+        if path is None:
+            return
+        if isinstance(arrival, Bytes):
+            self._on_bytes(arrival, path, now)
+        elif isinstance(arrival, Opened):
+            self._ways.on_opened(arrival, path, now)
+        elif isinstance(arrival, Failed):
+            self._ways.on_failed(arrival, path, now)
+        else:
+            self._ways.on_closed(arrival, path, now)
+
+    def _on_bytes(self, arrival: Bytes, path: Path, now: Instant) -> None:
+        messages = self._ways.read(path, arrival, now)
+        if isinstance(messages, DropReason):
+            self._outbox.drop(messages, remote=path.remote, now=now)
+            return
+        for message in messages:
+            dropped = self._on_message(message, path, now)
+            if dropped is not None:
+                self._outbox.drop(dropped, remote=path.remote, now=now)
+            if self._stage is _Stage.CLOSED or self._ways.stream_path(arrival.handle) is None:
+                return
+        if path.is_broken:
+            self._on_bytes(Bytes(arrival.handle, b""), path, now)
+
+    def _on_message(self, payload: bytes, path: Path, now: Instant) -> DropReason | None:
         try:
-            if flow_channel(datagram.payload) is not None:
-                return self._on_channel_data(datagram.payload)
-            message = decode_message(datagram.payload)
+            if flow_channel(payload) is not None:
+                return self._data.on_channel_data(payload)
+            message = decode_message(payload)
         except DecodeError as failure:
             return drop_reason(failure)
         if message.message_class is MessageClass.INDICATION and message.method == Method.DATA:
-            return self._on_data_indication(message)
-        answer = self._requests.receive(message, datagram, now)
+            return self._data.on_indication(message)
+        answer = self._requests.receive(message, path, now)
         if answer is not None:
+            self._ways.on_alive(path, now)
             self._on_answer(answer, now)
         return None
-
-    def _on_channel_data(self, payload: bytes) -> DropReason | None:
-        data = decode_channel_data(payload)
-        peer = self._channels.peer_of(data.channel)
-        return DropReason.UNKNOWN_CHANNEL if peer is None else self._deliver(peer, data.payload)
-
-    def _on_data_indication(self, message: Message) -> DropReason | None:
-        peer, data = message.get(XorPeerAddress), message.get(Data)
-        # RFC 8489 §6.3.2: an indication with unknown comprehension-required attributes is discarded.
-        if peer is None or message.unknown_required:
-            return DropReason.MALFORMED
-        if data is not None:
-            return self._deliver(peer.address, data.payload)
-        icmp = message.get(Icmp)
-        if icmp is None:
-            return DropReason.MALFORMED
-        if not self._permissions.is_permitted(peer.address.host):
-            return DropReason.NO_PERMISSION
-        self._outbox.put(PeerIcmpReceived(peer.address, icmp.icmp_type, icmp.icmp_code, icmp.data))
-        return None
-
-    def _deliver(self, peer: Address, payload: bytes) -> DropReason | None:
-        grant = self._lease.grant
-        if grant is None:
-            return DropReason.UNEXPECTED_MESSAGE
-        # RFC 8656 §11.4, §12.6: the server might have been tricked into permissions we did not ask for.
-        relayed = grant.relayed_for(peer)
-        if relayed is None or not self._permissions.is_permitted(peer.host):
-            return DropReason.NO_PERMISSION
-        self._outbox.put(PeerDataReceived(relayed, peer, payload))
-        return None
-
-    def _encode_send(self, peer: Address, payload: bytes, dont_fragment: bool) -> bytes:
-        mark: tuple[Attribute, ...] = (DontFragment(),) if dont_fragment else ()
-        attributes = (XorPeerAddress(peer), *mark, Data(payload))
-        transaction_id = TransactionId(self._random_bytes(TRANSACTION_ID_LENGTH))
-        return encode_message(Method.SEND, MessageClass.INDICATION, transaction_id, attributes)
 
     # -- requests and their ends ---------------------------------------------------------------------------
 
@@ -325,9 +329,12 @@ class Allocation:
             if self._channels.is_wanted(request.peer):
                 self._permissions.on_channel_sent(request.peer.host)
         else:
+            self._ways.on_sent(request, now)
             self._lease.on_sent(request, now)
 
     def _on_answer(self, answer: Answer, now: Instant) -> None:
+        if self._ways.takes(answer, now):
+            return
         if self._stage is _Stage.CLOSING:
             self._on_last_answer(answer, now)
         elif answer.outcome is Outcome.RETRY:
@@ -366,8 +373,20 @@ class Allocation:
     def _finish(self) -> None:
         self._stage = _Stage.CLOSED
         self._close_by = None
-        self._requests.clear()
+        self._requests.reset()
+        self._ways.end()
         self._outbox.put(MachineClosed())
+
+    def _settle(self) -> None:
+        """Lets go of what has no use any more, once what was to be said is said."""
+        if self._stage is _Stage.CLOSING and self._ways.is_gone:
+            self._finish()
+        elif self._lease.has_ended and self._stage is _Stage.OPEN and not self._ways.has_ended:
+            self._ways.end_if_idle()
+
+    def _count_handle(self) -> Handle:
+        self._handles += 1
+        return Handle(self._handles)
 
     def _advance(self, now: Instant) -> Instant:
         if self._now < now <= _LATEST:

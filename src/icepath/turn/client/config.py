@@ -1,6 +1,7 @@
 """What an allocation is given: one frozen value, checked when it is made.
 
-Times are seconds. The defaults are RFC 8656's; the server has the last word on the lifetime.
+Times are seconds. The defaults are RFC 8656's; the server has the last word on the lifetime. What is not asked for
+leaves no trace on the wire: a config of server, local address and credentials is plain TURN over UDP.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Final
 from icepath.errors import InvalidArgument
 from icepath.net import Address, Seconds, same_family
 from icepath.stun.credentials import Challenge, LongTermCredentials
-from icepath.stun.transaction import RetransmissionPolicy
+from icepath.stun.transaction import DEFAULT_TI, RetransmissionPolicy
+from icepath.turn.client.routes import Route, RoutePolicy, local_of
 from icepath.wire.attributes import AddressFamily, Software
 
 # RFC 8656 §6: "resets this timer to the default lifetime value of 600 seconds (10 minutes)".
@@ -22,6 +24,10 @@ MAX_LIFETIME: Final = 0xFFFFFFFF
 MIN_RTO: Final[Seconds] = 0.001
 # A close that takes longer is none; one whole transaction (39.5 s) fits in.
 MAX_CLOSE_TIMEOUT: Final[Seconds] = 60.0
+# Transports times address families: more ways to one server there are not.
+MAX_ROUTES: Final = 8
+MAX_REDIRECTS: Final = 16
+MAX_RELIABLE_TIMEOUT: Final[Seconds] = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,19 @@ class AllocationConfig:
     software: str | None = None
     dont_fragment: bool = False
     """Asks in the Allocate whether the server can set DF (RFC 8656 §7.1); goes on without when it cannot."""
+    routes: tuple[Route, ...] = ()
+    """The ways to the server, the preferred one first; none means UDP to `server`."""
+    transports: RoutePolicy = RoutePolicy.RACE
+    reliable_timeout: Seconds = DEFAULT_TI
+    """Ti of RFC 8489 §6.2.2: how long a connection may take to open, and an answer over TCP or TLS to come."""
+
+    max_redirects: int = 0
+    """How many redirections (300) in a row are followed; 0 reports the first as a failure."""
 
     def __post_init__(self) -> None:
-        if not same_family(self.server, self.local):
+        if not self.routes and not same_family(self.server, self.local):
             raise InvalidArgument(f"server {self.server} and local {self.local} are of different address families")
+        self._check_routes()
         if not self.families or len(set(self.families)) != len(self.families):
             raise InvalidArgument(f"families are {self.families}, allowed are one or both, each once")
         if not 0 < self.lifetime <= MAX_LIFETIME:
@@ -57,5 +72,23 @@ class AllocationConfig:
             raise InvalidArgument(f"rto is {self.policy.rto}, allowed are {MIN_RTO} s or more")
         if not 0 <= self.close_timeout <= MAX_CLOSE_TIMEOUT:
             raise InvalidArgument(f"close_timeout is {self.close_timeout}, allowed are 0 to {MAX_CLOSE_TIMEOUT} s")
+        if not MIN_RTO <= self.reliable_timeout <= MAX_RELIABLE_TIMEOUT:
+            raise InvalidArgument(
+                f"reliable_timeout is {self.reliable_timeout}, allowed are {MIN_RTO} to {MAX_RELIABLE_TIMEOUT} s"
+            )
+        if not 0 <= self.max_redirects <= MAX_REDIRECTS:
+            raise InvalidArgument(f"max_redirects is {self.max_redirects}, allowed are 0 to {MAX_REDIRECTS}")
         if self.software is not None:
             Software(self.software).encode(b"")
+
+    def _check_routes(self) -> None:
+        if len(self.routes) > MAX_ROUTES or len(set(self.routes)) != len(self.routes):
+            raise InvalidArgument(f"{len(self.routes)} routes, allowed are up to {MAX_ROUTES}, each once")
+        for route in self.routes:
+            if route.is_datagram and local_of(route, self.local) is None:
+                raise InvalidArgument(f"{route} is of another address family than its local address")
+
+    @property
+    def ways(self) -> tuple[Route, ...]:
+        """Are the routes, or the one that is meant when none is given."""
+        return self.routes or (Route(self.server),)

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias, final
 from icepath.machine import DatagramDropped, Event, MachineClosed
 from icepath.net import Address, Instant
 from icepath.stun.credentials import Challenge
+from icepath.turn.client.routes import Route
 
 
 class AllocationFailure(StrEnum):
@@ -37,6 +38,12 @@ class AllocationFailure(StrEnum):
     INTEGRITY_VIOLATED = "integrity-violated"
     """Answers came, but none was signed with our key."""
     BAD_ANSWER = "bad-answer"
+    NOT_CONNECTED = "not-connected"
+    """No byte stream could be opened."""
+    CONNECTION_LOST = "connection-lost"
+    """The byte stream ended."""
+    NOT_TURN = "not-turn"
+    """The byte stream holds what is no STUN message and no ChannelData."""
     REFUSED = "refused"
     """Any other error code."""
 
@@ -68,8 +75,10 @@ class Allocated(Event):
     relayed: tuple[Address, ...]
     """One per family granted, IPv4 first."""
     mapped: Address | None
-    """Our address as the server sees it: a server-reflexive candidate (RFC 8656 §7.2)."""
+    """Our address as the server sees it: a server-reflexive candidate (RFC 8656 §7.2) if `is_reflexive`."""
     lifetime: int
+    is_reflexive: bool = True
+    """Whether `mapped` is of the UDP socket; that of a byte stream is good for nothing but to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,35 @@ class AddressFamilyRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RouteChosen(Event):
+    """Reports which of the config's routes is taken; again when that one failed before `Allocated`."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFailed(Event):
+    """Reports a route that leads nowhere, while others are left."""
+
+    route: Route
+    reason: AllocationFailure
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.route}: {self.text or self.reason.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected(Event):
+    """Reports that the server sent us to another one, which is asked now (RFC 8489 §10).
+
+    Datagrams of its address belong to the allocation from now on.
+    """
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
 class AllocationFailed(Event):
     """Reports that there will be no allocation. Nothing is retried; RFC 8656 §7.4 says when one may."""
 
@@ -93,6 +131,8 @@ class AllocationFailed(Event):
     """Where a 300 points."""
     alternate_domain: str | None = None
     """The name to check the alternate's certificate against (RFC 8489 §10)."""
+    routes: tuple[RouteFailed, ...] = ()
+    """Every route that failed, in that order, when there were several, or they led somewhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +234,9 @@ AllocationEvent: TypeAlias = (
     | AddressFamilyRefused
     | AllocationFailed
     | AllocationLost
+    | Redirected
+    | RouteChosen
+    | RouteFailed
     | CredentialsRejected
     | ChallengeRemembered
     | PermissionsInstalled

@@ -115,15 +115,17 @@ class Lease:
         """Says whether the lease was refused or lost."""
         return self._state is _State.ENDED
 
-    def allocate(self, now: Instant) -> None:
-        """Asks for the lease."""
+    def allocate(self, now: Instant) -> bool:
+        """Asks for the lease, now (True) or when the slot comes."""
         wants_dont_fragment = self._config.dont_fragment and not self.lacks_dont_fragment
-        self.submit(allocate_request(self._config, dont_fragment=wants_dont_fragment), now)
+        return self.submit(allocate_request(self._config, dont_fragment=wants_dont_fragment), now)
 
-    def submit(self, request: Request, now: Instant) -> None:
-        """Sends one of the lease's own requests, now or when its slot comes."""
-        if self._requests.submit(request, now):
+    def submit(self, request: Request, now: Instant) -> bool:
+        """Sends one of the lease's own requests, now (True) or when its slot comes."""
+        is_sent = self._requests.submit(request, now)
+        if is_sent:
             self.on_sent(request, now)
+        return is_sent
 
     def on_sent(self, request: Request, now: Instant) -> None:
         """Notes that a request has left: behind an Allocate, permissions may follow."""
@@ -140,18 +142,6 @@ class Lease:
             self._on_evict_answer(answer, now)
         else:
             self._on_refresh_answer(answer, now)
-
-    def on_unreachable(self, arrival: Unreachable) -> None:
-        """Gives up an Allocate that cannot arrive; a lease that is held is judged by its refreshes.
-
-        RFC: 8489 §6.2.1 ("a STUN transaction over UDP is also considered failed if there has been a hard
-        ICMP error").
-        """
-        hard = _HARD_ICMP_IPV6 if arrival.remote.is_ipv6 else _HARD_ICMP_IPV4
-        if self._state is _State.PENDING and (arrival.icmp_type, arrival.icmp_code) in hard:
-            self.end()
-            text = f"ICMP type {arrival.icmp_type} code {arrival.icmp_code}"
-            self._outbox.put(AllocationFailed(AllocationFailure.UNREACHABLE, None, text))
 
     @property
     def is_rejected(self) -> bool:
@@ -181,6 +171,22 @@ class Lease:
         """Ends a lease that was held, for the reason in the answer."""
         self.end()
         self._outbox.put(AllocationLost(answer.failure, answer.code, answer.text))
+
+    def abort(self, reason: AllocationFailure, text: str) -> None:
+        """Ends a lease that was held: the way to the server is gone, and nothing can be asked any more."""
+        if self._state is _State.HELD:
+            self.end()
+            self._outbox.put(AllocationLost(reason, None, text))
+
+    def fail(self, event: AllocationFailed) -> None:
+        """Ends the wait for a lease that will not come, and tells why."""
+        self.end()
+        self._outbox.put(event)
+
+    def suspend(self) -> None:
+        """Gives up what was asked along the path in use; `allocate` asks again along another."""
+        self._requests.leave()
+        self._permissions.restart()
 
     def end(self, *, keep: Purpose | None = None) -> None:
         """Ends the lease and all that was built on it; requests in flight for `keep` stay."""
@@ -220,7 +226,9 @@ class Lease:
         self._state = _State.HELD
         self._grant = grant
         self._schedule(answer.sent_at, grant.lifetime)
-        self._outbox.put(Allocated(grant.relayed, grant.mapped, grant.lifetime))
+        self._requests.use_patience()
+        is_reflexive = self._requests.path.route.is_datagram
+        self._outbox.put(Allocated(grant.relayed, grant.mapped, grant.lifetime, is_reflexive))
         if grant.refused is not None:
             self._outbox.put(grant.refused)
         self._permissions.open(grant.families, now)
@@ -240,9 +248,9 @@ class Lease:
 
     def _refuse(self, answer: Answer) -> None:
         self.end()
-        server = domain = None
-        if answer.message is not None:
-            server, domain = answer.message.get(AlternateServer), answer.message.get(AlternateDomain)
+        message = answer.message
+        server = None if message is None else message.get(AlternateServer)
+        domain = None if message is None else message.get(AlternateDomain)
         self._outbox.put(
             AllocationFailed(
                 answer.failure,
@@ -277,3 +285,12 @@ class Lease:
             self._outbox.put(CredentialsRejected(answer.code or 0, self._expiry))
         else:
             self.lose(answer)
+
+
+def is_hard_error(arrival: Unreachable) -> bool:
+    """Says whether an ICMP error is one that waiting does not mend.
+
+    RFC: 8489 §6.2.1 ("a STUN transaction over UDP is also considered failed if there has been a hard ICMP error").
+    """
+    hard = _HARD_ICMP_IPV6 if arrival.remote.is_ipv6 else _HARD_ICMP_IPV4
+    return (arrival.icmp_type, arrival.icmp_code) in hard

@@ -154,6 +154,15 @@ class Permissions:
         self._renewals.clear()
         self._rejection = None
 
+    def restart(self) -> None:
+        """Wants everything anew: what was asked went along with an Allocate that is given up."""
+        self._stage = _Stage.CLOSED
+        self._is_holding = False
+        self._begun_at = None
+        self._renewals.clear()
+        for host in self._permissions:
+            self._permissions[host] = _Permission()
+
     def on_sent(self, request: Request) -> None:
         """Notes that a request has left."""
         self._is_holding = False

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias, final
 
-from icepath.machine import Datagram, DropReason
-from icepath.net import Address, Instant, RandomBytes
+from icepath.machine import DropReason
+from icepath.net import Address, Instant, RandomBytes, Seconds
 from icepath.outbox import Outbox
 from icepath.stun.credentials import (
     UNSIGNED_ERRORS,
@@ -25,10 +25,11 @@ from icepath.stun.credentials import (
     LongTermAuthentication,
     LongTermCredentials,
 )
-from icepath.stun.transaction import Retransmission, TransactionTable
+from icepath.stun.transaction import Match, Retransmission, RetransmissionPolicy, TransactionTable
 from icepath.timers import Timers
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AllocationEvent, AllocationFailure, ChallengeRemembered, failure_of
+from icepath.turn.client.routes import Path
 from icepath.wire.attributes import Attribute, ErrorCode
 from icepath.wire.integrity import Integrity
 from icepath.wire.message import Message, MessageClass, Method, TransactionId, encode_message
@@ -54,6 +55,10 @@ class Purpose(Enum):
     """Deletes our allocation."""
     PERMISSION = auto()
     CHANNEL = auto()
+    PROBE = auto()
+    """Asks whether the server can be reached along another path; allocates nothing."""
+    GIVE_BACK = auto()
+    """Deletes what was granted along a path that was given up."""
 
 
 _METHODS: Final[dict[Purpose, Method]] = {
@@ -63,7 +68,13 @@ _METHODS: Final[dict[Purpose, Method]] = {
     Purpose.RELEASE: Method.REFRESH,
     Purpose.PERMISSION: Method.CREATE_PERMISSION,
     Purpose.CHANNEL: Method.CHANNEL_BIND,
+    Purpose.PROBE: Method.BINDING,
+    Purpose.GIVE_BACK: Method.REFRESH,
 }
+
+
+# What is not about the path in use.
+_OF_OTHER_PATHS: Final = frozenset({Purpose.PROBE, Purpose.GIVE_BACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,8 @@ class Request:
     """Was made before the Allocate was answered, so a 437 may be a matter of order."""
     is_alone: bool = False
     """Carries one host that must not share a request again."""
+    path: Path | None = None
+    """Where it goes; None means along the path in use."""
 
 
 class Outcome(Enum):
@@ -104,13 +117,16 @@ class Answer:
     failure: AllocationFailure = AllocationFailure.NO_ANSWER
     code: int | None = None
     text: str = ""
+    path: Path | None = None
+    """Where the request went."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """Is what a transaction carries: the request and what it was signed with."""
+    """Is what a transaction carries: the request, where it went, and what it was signed with."""
 
     request: Request
+    path: Path
     authentication: LongTermAuthentication | None
     generation: int
 
@@ -123,8 +139,10 @@ class Requests:
         "_authentication",
         "_config",
         "_count",
+        "_credentials",
         "_outbox",
         "_random_bytes",
+        "_reliable_policy",
         "_remembered",
         "_replacement",
         "_reserve_late_slot",
@@ -132,6 +150,7 @@ class Requests:
         "_slots",
         "_table",
         "_waiting",
+        "path",
     )
 
     def __init__(
@@ -156,8 +175,13 @@ class Requests:
         # What was told last by ChallengeRemembered.
         self._remembered = config.challenge
         self._authentication: LongTermAuthentication | None = None
+        # What the authentication was made of.
+        self._credentials = config.credentials
         if config.credentials is not None:
             self._authentication = _authentication(config.credentials, config.challenge)
+        self.path = Path(config.ways[0], config.local)
+        """The path in use. Nothing is sent before `take`, unless it is plain UDP."""
+        self._reliable_policy = _once(config.reliable_timeout)
 
     @property
     def is_final_try(self) -> bool:
@@ -170,11 +194,52 @@ class Requests:
         RFC 8656 §5 binds an allocation to the username that made it, so a good one is never given up.
         """
         if self._authentication is None:
+            self._credentials = credentials
             self._authentication = _authentication(credentials)
         elif at_once:
+            self._credentials = credentials
             self._authentication = _authentication(credentials, self._authentication.challenge)
         else:
             self._replacement = credentials
+
+    # -- paths -----------------------------------------------------------------------------------------------
+
+    def take(self, path: Path, *, impatience: Seconds | None = None) -> None:
+        """Sends along this path from now on; `impatience` bounds the wait for answers on a reliable one."""
+        timeout = self._config.reliable_timeout
+        self._reliable_policy = _once(timeout if impatience is None else min(timeout, impatience))
+        for transaction in self._table:
+            if transaction.context.path is path:
+                # An Allocate of an earlier try: what it may have got is in the way of the next (437).
+                self._table.cancel(transaction.transaction_id)
+        self.path = path
+
+    def leave(self) -> None:
+        """Gives up the path in use: forgets all but probes, and Allocates on UDP that may still be granted.
+
+        Those are not sent again, and their answers are told with their path, so that nothing stays allocated there.
+        """
+        for number, request in list(self._waiting.items()):
+            if request.purpose is not Purpose.PROBE:
+                del self._waiting[number]
+                self._slots.cancel(number)
+        for transaction in self._table:
+            flight = transaction.context
+            if flight.request.purpose is Purpose.ALLOCATE and flight.path.handle is None:
+                self._table.stop_retransmitting(transaction.transaction_id)
+            elif flight.request.purpose not in _OF_OTHER_PATHS:
+                self._table.cancel(transaction.transaction_id)
+
+    def begin_anew(self) -> None:
+        """Forgets what a server said that is not asked any more; the credentials stay (RFC 8489 §10)."""
+        if self._credentials is not None:
+            self._authentication = _authentication(self._credentials)
+
+    def use_patience(self) -> None:
+        """Waits for answers on a reliable path as long as the config says."""
+        self._reliable_policy = _once(self._config.reliable_timeout)
+
+    # -- sending ---------------------------------------------------------------------------------------------
 
     def submit(self, request: Request, now: Instant) -> bool:
         """Sends the request now (True), or keeps it until its slot comes."""
@@ -207,19 +272,42 @@ class Requests:
         return any(transaction.context.request.purpose is purpose for transaction in self._table)
 
     def clear(self, *, keep: Purpose | None = None) -> None:
-        """Forgets every request, save those in flight for one purpose."""
+        """Forgets every request, save those in flight for one purpose, and what is about paths given up."""
         self._waiting.clear()
         self._slots.clear()
         for transaction in self._table:
-            if transaction.context.request.purpose is not keep:
+            flight = transaction.context
+            is_stray = flight.request.purpose is Purpose.ALLOCATE and flight.path is not self.path
+            if flight.request.purpose not in (keep, Purpose.GIVE_BACK) and not is_stray:
                 self._table.cancel(transaction.transaction_id)
 
-    def receive(self, message: Message, datagram: Datagram, now: Instant) -> Answer | None:
-        """Returns the end of the request that the message answers, or counts it as dropped."""
-        match = self._table.match(message, local=datagram.local, remote=datagram.remote, now=now)
+    def forget(self, purpose: Purpose) -> None:
+        """Forgets every request of a purpose."""
+        for number, request in list(self._waiting.items()):
+            if request.purpose is purpose:
+                del self._waiting[number]
+                self._slots.cancel(number)
+        for transaction in self._table:
+            if transaction.context.request.purpose is purpose:
+                self._table.cancel(transaction.transaction_id)
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        self._waiting.clear()
+        self._slots.clear()
+        self._table.clear()
+
+    # -- answers ---------------------------------------------------------------------------------------------
+
+    def receive(self, message: Message, path: Path, now: Instant) -> Answer | None:
+        """Returns the end of the request that the message, come along a path, answers; or counts it as dropped."""
+        match = self._table.match(message, local=path.local, remote=path.remote, now=now)
         if isinstance(match, DropReason):
-            self._outbox.drop(match, remote=datagram.remote, now=now)
+            self._outbox.drop(match, remote=path.remote, now=now)
             return None
+        return self._answer(match, message)
+
+    def _answer(self, match: Match[_Flight], message: Message) -> Answer:
         flight = match.transaction.context
         sent_at = match.transaction.first_sent
         error = message.get(ErrorCode)
@@ -228,11 +316,12 @@ class Requests:
         if message.unknown_required or (error is None) != (message.message_class is MessageClass.SUCCESS):
             # RFC 8489 §6.3.3, §6.3.4: the transaction "is simply considered to have failed".
             text = "an answer that cannot be understood"
-            return Answer(flight.request, Outcome.REFUSED, sent_at, message, AllocationFailure.BAD_ANSWER, None, text)
+            failure = AllocationFailure.BAD_ANSWER
+            return Answer(flight.request, Outcome.REFUSED, sent_at, message, failure, None, text, flight.path)
         if error is None:
-            return Answer(flight.request, Outcome.SUCCEEDED, sent_at, message)
+            return Answer(flight.request, Outcome.SUCCEEDED, sent_at, message, path=flight.path)
         outcome, failure = self._judge(flight, message, error.code)
-        return Answer(flight.request, outcome, sent_at, message, failure, error.code, error.reason)
+        return Answer(flight.request, outcome, sent_at, message, failure, error.code, error.reason, flight.path)
 
     def take_due(self, now: Instant) -> list[Request | Answer]:
         """Sends what is due; returns the requests whose slot came, now sent, and those that timed out."""
@@ -244,13 +333,14 @@ class Requests:
         for item in self._table.due(now):
             transaction = item.transaction
             if isinstance(item, Retransmission):
-                self._outbox.put(Datagram(transaction.local, transaction.remote, transaction.payload))
+                self._outbox.put(transaction.context.path.wrap(transaction.payload))
                 continue
             failure = AllocationFailure.NO_ANSWER
             if item.integrity_violated:
                 failure = AllocationFailure.INTEGRITY_VIOLATED
             flight = transaction.context
-            done.append(Answer(flight.request, Outcome.TIMED_OUT, transaction.first_sent, failure=failure))
+            sent_at = transaction.first_sent
+            done.append(Answer(flight.request, Outcome.TIMED_OUT, sent_at, failure=failure, path=flight.path))
         return done
 
     def next_deadline(self) -> Instant | None:
@@ -261,7 +351,9 @@ class Requests:
         return min(slot, transaction)
 
     def _transmit(self, request: Request, now: Instant) -> None:
-        authentication = self._authentication
+        path = self.path if request.path is None else request.path
+        # A probe of a path asks nothing that credentials are needed for.
+        authentication = None if request.purpose is Purpose.PROBE else self._authentication
         attributes, key, integrity, generation = request.attributes, None, Integrity.SHA1, 0
         if authentication is not None:
             attributes += authentication.attributes()
@@ -272,17 +364,17 @@ class Requests:
         )
         self._table.start(
             transaction_id,
-            local=self._config.local,
-            remote=self._config.server,
+            local=path.local,
+            remote=path.remote,
             payload=payload,
             key=key,
-            context=_Flight(request, authentication, generation),
-            policy=self._config.policy,
+            context=_Flight(request, path, authentication, generation),
+            policy=self._reliable_policy if path.is_reliable else self._config.policy,
             now=now,
             integrity=integrity,
             unsigned_errors=_UNSIGNED_REDIRECT if request.purpose is Purpose.ALLOCATE else UNSIGNED_ERRORS,
         )
-        self._outbox.put(Datagram(self._config.local, self._config.server, payload))
+        self._outbox.put(path.wrap(payload))
 
     def _confirm(self, authentication: LongTermAuthentication | None) -> None:
         if authentication is None or authentication is not self._authentication:
@@ -304,6 +396,7 @@ class Requests:
             return Outcome.RETRY, failure_of(code)
         verdict = authentication.on_error(message, generation=flight.generation)
         if verdict is AuthVerdict.WRONG_CREDENTIALS and self._replacement is not None:
+            self._credentials = self._replacement
             authentication = self._authentication = _authentication(self._replacement)
             self._replacement = None
             verdict = authentication.on_error(message)
@@ -312,6 +405,11 @@ class Requests:
         if verdict is AuthVerdict.BID_DOWN:
             return Outcome.REFUSED, AllocationFailure.BID_DOWN
         return Outcome.REFUSED, failure_of(code)
+
+
+def _once(timeout: Seconds) -> RetransmissionPolicy:
+    # RFC 8489 §6.2.2: "there are no retransmissions at the STUN protocol level".
+    return RetransmissionPolicy(rto=timeout, rc=1, rm=1)
 
 
 def _authentication(credentials: LongTermCredentials, challenge: Challenge | None = None) -> LongTermAuthentication:

@@ -10,8 +10,11 @@ from icepath.machine import (
     CloseReason,
     DatagramDropped,
     DropReason,
+    FlowKey,
+    FlowUsed,
     Handle,
     MachineClosed,
+    Transport,
     Unreachable,
 )
 from icepath.net import Address
@@ -28,10 +31,12 @@ from icepath.turn.client.events import (
     PeerIcmpReceived,
     PermissionFailed,
 )
+from icepath.turn.client.routes import Route
 from icepath.wire.attributes import (
     Attribute,
     Data,
     DontFragment,
+    ErrorCode,
     Icmp,
     Lifetime,
     UnknownAttribute,
@@ -56,6 +61,7 @@ from unit.turn.scripted import (
 )
 
 OTHER = Address("203.0.113.99", 7000)
+TCP = Route(SERVER, Transport.TCP)
 
 
 def reasons(play: Play) -> list[DropReason]:
@@ -238,6 +244,7 @@ class TestReceive:
     def test_other_arrivals_are_for_nobody(self) -> None:
         play = Play()
         play.arrive(Closed(Handle(1), CloseReason.EOF))
+        play.arrive(FlowUsed(FlowKey(LOCAL, SERVER), 1, 100, 0.0))
         play.arrive(Unreachable(LOCAL, OTHER, 3, 3))
         play.arrive(Unreachable(OTHER, SERVER, 3, 3))
         assert not play.events
@@ -505,6 +512,67 @@ class TestClose:
         play.run_to(1000.0)
         assert not play.events
         assert not play.requests()
+
+
+class TestByteStream:
+    """The routing; test_ways.py has what becomes of connections."""
+
+    def test_comes_up_carries_and_ends(self) -> None:
+        play = Play(routes=(TCP,))
+        play.open(1)
+        play.grant(play.request())
+        play.bind(PEER)
+        play.succeed(play.request())
+        play.receive_on(1, b"\x40\x00\x00\x01x\0\0\0\x40\x01\x00\x00")
+        assert play.told(PeerDataReceived) == [PeerDataReceived(RELAYED, PEER, b"x")]
+        assert reasons(play) == [DropReason.UNKNOWN_CHANNEL]
+        play.lose(1)
+        assert play.told(AllocationLost)
+        assert play.allocation.route == TCP
+
+    def test_that_fails(self) -> None:
+        play = Play(routes=(TCP,))
+        play.fail(1)
+        assert play.told(AllocationFailed)
+
+    def test_of_others_is_for_nobody(self) -> None:
+        play = Play(routes=(TCP,))
+        play.lose(2)
+        assert not play.events
+
+    def test_with_junk(self) -> None:
+        play = Play(routes=(TCP,))
+        play.open(1)
+        play.receive_on(1, b"junk")
+        assert reasons(play) == [DropReason.NOT_STUN]
+        assert play.told(AllocationFailed)
+
+    def test_with_junk_behind_a_message(self) -> None:
+        play = Play(routes=(TCP,))
+        play.open(1)
+        play.receive_on(1, encode_message(3, MessageClass.SUCCESS, TransactionId(bytes(12))) + b"junk")
+        assert reasons(play) == [DropReason.UNKNOWN_TRANSACTION, DropReason.NOT_STUN]
+        assert play.told(AllocationFailed)
+
+    def test_is_not_read_behind_the_end(self) -> None:
+        play = Play(routes=(TCP,))
+        play.open(1)
+        request = play.request()
+        refusal = encode_message(
+            request.method, MessageClass.ERROR, request.transaction_id, (ErrorCode(486, "full"),), key=play.key
+        )
+        play.close()
+        play.receive_on(1, refusal + refusal)
+        assert play.events[-1] == MachineClosed()
+        assert not reasons(play)
+
+    def test_that_ends_while_closing(self) -> None:
+        play = Play(routes=(TCP,))
+        play.open(1)
+        play.grant(play.request())
+        play.close()
+        play.lose(1)
+        assert play.events[-1] == MachineClosed()
 
 
 class TestTime:

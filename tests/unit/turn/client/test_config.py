@@ -3,12 +3,15 @@ from __future__ import annotations
 import pytest
 
 from icepath.errors import InvalidArgument
+from icepath.machine import Transport
 from icepath.net import Address
 from icepath.stun.transaction import RetransmissionPolicy
 from icepath.turn.client.config import AllocationConfig
+from icepath.turn.client.routes import Route
 from icepath.wire.attributes import AddressFamily
 from unit.turn.scripted import ALICE, BOTH, LOCAL, SERVER
 
+SERVER6, LOCAL6 = Address("2001:db8::1", 3478), Address("2001:db8::2", 50000)
 V4, V6 = AddressFamily.IPV4, AddressFamily.IPV6
 
 
@@ -53,6 +56,37 @@ def test_closing_is_bounded(timeout: float) -> None:
 def test_software_fits_its_attribute() -> None:
     with pytest.raises(InvalidArgument, match="SOFTWARE"):
         AllocationConfig(SERVER, LOCAL, software="x" * 128)
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, 600.5, float("nan")])
+def test_reliable_transports_answer_in_bounded_time(timeout: float) -> None:
+    with pytest.raises(InvalidArgument, match="reliable_timeout"):
+        AllocationConfig(SERVER, LOCAL, reliable_timeout=timeout)
+
+
+@pytest.mark.parametrize("count", [-1, 17])
+def test_redirections_are_bounded(count: int) -> None:
+    with pytest.raises(InvalidArgument, match="max_redirects"):
+        AllocationConfig(SERVER, LOCAL, max_redirects=count)
+
+
+class TestRoutes:
+    def test_the_one_meant_is_udp(self) -> None:
+        assert AllocationConfig(SERVER, LOCAL).ways == (Route(SERVER),)
+
+    def test_those_given_are_taken(self) -> None:
+        routes = (Route(SERVER6, local=LOCAL6), Route(SERVER), Route(SERVER6, Transport.TCP))
+        assert AllocationConfig(SERVER6, LOCAL, routes=routes).ways == routes
+
+    def test_a_socket_is_of_its_routes_family(self) -> None:
+        with pytest.raises(InvalidArgument, match="family"):
+            AllocationConfig(SERVER, LOCAL, routes=(Route(SERVER6),))
+
+    def test_are_bounded_and_different(self) -> None:
+        with pytest.raises(InvalidArgument, match="each once"):
+            AllocationConfig(SERVER, LOCAL, routes=(Route(SERVER), Route(SERVER)))
+        with pytest.raises(InvalidArgument, match="9 routes"):
+            AllocationConfig(SERVER, LOCAL, routes=tuple(Route(Address(SERVER.host, port)) for port in range(1, 10)))
 
 
 def test_repr_hides_the_password() -> None:

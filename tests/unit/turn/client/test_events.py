@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from icepath.net import Address
-from icepath.turn.client.events import AllocationFailure, PeerDataReceived, failure_of
+from icepath.turn.client.events import AllocationFailure, PeerDataReceived, RouteFailed, failure_of
+from icepath.turn.client.routes import Route
 from unit.turn.scripted import PEER, RELAYED
 
 
@@ -48,3 +49,9 @@ def test_repr_shows_no_payload() -> None:
     assert repr(PeerDataReceived(RELAYED, PEER, b"data")) == (
         "PeerDataReceived(203.0.113.50:7000 -> 198.51.100.1:49200, 4 bytes)"
     )
+
+
+def test_a_failed_route_reads_as_people_say_it() -> None:
+    route = Route(Address("198.51.100.1", 3478))
+    assert str(RouteFailed(route, AllocationFailure.NO_ANSWER, "")) == "udp 198.51.100.1:3478: no-answer"
+    assert str(RouteFailed(route, AllocationFailure.UNREACHABLE, "ICMP")) == "udp 198.51.100.1:3478: ICMP"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from icepath.errors import InvalidState
-from icepath.machine import Unreachable
+from icepath.machine import Closed, CloseReason, Handle, Opened, Transport, Unreachable
 from icepath.net import Address
 from icepath.stun.transaction import RetransmissionPolicy
 from icepath.turn.client.events import (
@@ -14,6 +14,7 @@ from icepath.turn.client.events import (
     AllocationLost,
     CredentialsRejected,
 )
+from icepath.turn.client.routes import Route
 from icepath.wire.attributes import (
     AddressErrorCode,
     AddressFamily,
@@ -463,3 +464,41 @@ def test_wrong_credentials_for_an_allocate_can_be_replaced_while_it_is_decided()
 def test_nothing_is_built_on_a_lease_that_is_pending() -> None:
     with pytest.raises(InvalidState):
         Play().bind(PEER)
+
+
+class TestWays:
+    """What becomes of the lease when the way to the server is lost; test_ways.py has the ways themselves."""
+
+    def test_lost_before_the_answer_another_is_tried(self) -> None:
+        play = Play(routes=(Route(SERVER), Route(SERVER, Transport.TCP)))
+        play.permit(PEER.host)
+        play.requests()
+        play.arrive(Unreachable(LOCAL, SERVER, 3, 3))
+        play.arrive(Opened(Handle(1), LOCAL, SERVER))
+        allocate, _permission = play.requests()
+        play.grant(allocate)
+        assert play.told(Allocated)
+
+    def test_lost_before_the_answer_for_good(self) -> None:
+        play = Play(routes=(Route(SERVER, Transport.TCP),))
+        play.arrive(Opened(Handle(1), LOCAL, SERVER))
+        play.arrive(Closed(Handle(1), CloseReason.RESET))
+        (failed,) = play.told(AllocationFailed)
+        assert failed.reason is AllocationFailure.CONNECTION_LOST
+        assert is_over(play)
+
+    def test_lost_after_it(self) -> None:
+        play = Play(routes=(Route(SERVER, Transport.TCP),))
+        play.arrive(Opened(Handle(1), LOCAL, SERVER))
+        play.grant(play.request())
+        play.arrive(Closed(Handle(1), CloseReason.RESET))
+        (lost,) = play.told(AllocationLost)
+        assert lost.reason is AllocationFailure.CONNECTION_LOST
+
+    def test_lost_once_there_is_none(self) -> None:
+        play = Play(routes=(Route(SERVER, Transport.TCP),))
+        play.arrive(Opened(Handle(1), LOCAL, SERVER))
+        play.grant(play.request())
+        play.close()
+        play.arrive(Closed(Handle(1), CloseReason.RESET))
+        assert not play.told(AllocationLost)

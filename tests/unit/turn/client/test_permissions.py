@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from icepath.machine import Transport
 from icepath.net import Address
 from icepath.turn.client.events import (
     AllocationFailure,
@@ -11,9 +12,10 @@ from icepath.turn.client.events import (
     PermissionsInstalled,
 )
 from icepath.turn.client.permissions import MAX_HOSTS_PER_REQUEST
+from icepath.turn.client.routes import Route, RoutePolicy
 from icepath.wire.attributes import AddressFamily, XorPeerAddress
 from icepath.wire.message import Message, Method
-from unit.turn.scripted import ALICE_ANEW, BOTH, PEER, RELAYED, RELAYED6, Play, allocated, key_of, permitted
+from unit.turn.scripted import ALICE_ANEW, BOTH, PEER, RELAYED, RELAYED6, SERVER, Play, allocated, key_of, permitted
 
 A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 A6 = "2001:db8::a"
@@ -552,3 +554,18 @@ def test_ipv6_alone() -> None:
     play = allocated(RELAYED6, families=(AddressFamily.IPV6,))
     play.permit(A6)
     assert hosts_of(play.request()) == (A6,)
+
+
+def test_what_went_with_an_allocate_that_is_given_up_is_asked_for_again() -> None:
+    play = Play(routes=(Route(SERVER, Transport.TCP), Route(SERVER)), transports=RoutePolicy.STAGGER)
+    play.open(1)
+    play.permit(A)
+    _, installed = play.requests()
+    play.succeed(installed)
+    play.permit(B)
+    assert hosts_of(play.request()) == (B,)
+    play.lose(1)
+    _, permission = play.requests()
+    assert hosts_of(permission) == (A, B)
+    play.run_to(300.0)
+    assert play.told(PermissionsInstalled) == [PermissionsInstalled((A,))]

@@ -5,14 +5,15 @@ import random
 import pytest
 
 from icepath.entropy import Secret
-from icepath.machine import Datagram, DatagramDropped, DropReason
+from icepath.machine import Bytes, Datagram, DatagramDropped, DropReason, Handle, Transport
 from icepath.net import Address, Instant
 from icepath.outbox import Outbox
 from icepath.stun.credentials import Challenge, LongTermCredentials, SecurityFeatures, nonce_cookie
-from icepath.stun.transaction import RetransmissionPolicy
+from icepath.stun.transaction import DEFAULT_TI, RetransmissionPolicy
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AllocationEvent, AllocationFailure, ChallengeRemembered
 from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.turn.client.routes import Path, Route
 from icepath.wire.attributes import (
     Attribute,
     ErrorCode,
@@ -30,6 +31,8 @@ from icepath.wire.integrity import Integrity, IntegrityKey, PasswordAlgorithmId
 from icepath.wire.message import Message, MessageClass, Method, decode_message, encode_message, verify
 from unit.turn.scripted import ALICE, ALICE_ANEW, CHALLENGE, LOCAL, NONCE, PEER, REALM, SERVER, key_of
 
+TCP = Route(SERVER, Transport.TCP)
+OTHER_SERVER = Address("198.51.100.2", 3478)
 ALLOCATE = Request(Purpose.ALLOCATE, (Lifetime(600),), is_paced=True)
 REFRESH = Request(Purpose.REFRESH, (Lifetime(600),), is_paced=False)
 RELEASE = Request(Purpose.RELEASE, (Lifetime(0),), is_paced=False)
@@ -85,7 +88,7 @@ class Desk:
         if code is not None:
             attributes = (ErrorCode(code, "reason"), *attributes)
         payload = encode_message(message.method, kind, message.transaction_id, attributes, key=key, integrity=integrity)
-        return self.requests.receive(decode_message(payload), Datagram(LOCAL, remote, payload), now)
+        return self.requests.receive(decode_message(payload), Path(Route(remote), LOCAL), now)
 
 
 def ended(answer: Answer | None) -> tuple[Outcome, AllocationFailure, int | None]:
@@ -148,7 +151,7 @@ class TestSending:
         desk.submit(REFRESH, now=5.0)
         assert desk.requests.take_due(6.9) == []
         (answer,) = desk.requests.take_due(7.0)
-        assert answer == Answer(REFRESH, Outcome.TIMED_OUT, 5.0)
+        assert answer == Answer(REFRESH, Outcome.TIMED_OUT, 5.0, path=desk.requests.path)
         assert desk.requests.next_deadline() is None
 
 
@@ -284,7 +287,7 @@ class TestAnswers:
         desk = Desk()
         message = desk.submit(REFRESH)
         payload = encode_message(message.method, MessageClass.ERROR, message.transaction_id, key=key_of(ALICE))
-        answer = desk.requests.receive(decode_message(payload), Datagram(LOCAL, SERVER, payload), 1.0)
+        answer = desk.requests.receive(decode_message(payload), desk.requests.path, 1.0)
         assert ended(answer) == (Outcome.REFUSED, AllocationFailure.BAD_ANSWER, None)
 
 
@@ -325,6 +328,7 @@ class TestAuthentication:
 
     def test_an_endless_row_of_438_ends(self) -> None:
         desk = Desk()
+        answer, number = None, 0
         for number in range(20):
             answer = desk.answer(desk.submit(REFRESH), 438, *challenge(b"nonce %d" % number))
             if ended(answer)[0] is not Outcome.RETRY:
@@ -454,6 +458,97 @@ class TestChallengeRemembered:
         desk = Desk(credentials=None, challenge=None)
         assert ended(desk.answer(desk.submit(ALLOCATE)))[0] is Outcome.SUCCEEDED
         assert desk.outbox.take() == []
+
+
+class TestPaths:
+    def test_reliable_ones_carry_each_request_once(self) -> None:
+        desk = Desk()
+        desk.requests.take(Path(TCP, LOCAL, Handle(1)))
+        assert desk.requests.submit(REFRESH, 0.0)
+        (sent,) = desk.outbox.take()
+        assert isinstance(sent, Bytes)
+        assert desk.requests.take_due(39.0) == []
+        assert desk.requests.take_due(DEFAULT_TI)
+        assert desk.outbox.take() == []
+
+    def test_patience_may_be_short(self) -> None:
+        desk = Desk()
+        desk.requests.take(Path(TCP, LOCAL, Handle(1)), impatience=5.0)
+        assert desk.requests.submit(REFRESH, 0.0)
+        assert desk.requests.next_deadline() == 5.0
+        desk.requests.use_patience()
+        assert desk.requests.submit(RELEASE, 0.0)
+        assert desk.requests.take_due(5.0)
+        assert desk.requests.next_deadline() == DEFAULT_TI
+
+    def test_a_probe_is_not_signed_and_goes_where_it_is_told(self) -> None:
+        desk = Desk()
+        path = Path(Route(OTHER_SERVER), LOCAL)
+        assert desk.requests.submit(Request(Purpose.PROBE, (), True, path=path), 0.0)
+        (sent,) = desk.outbox.take()
+        assert isinstance(sent, Datagram)
+        assert sent.remote == OTHER_SERVER
+        assert not decode_message(sent.payload).attributes
+
+    def test_leaving_forgets_all_but_probes_and_allocates(self) -> None:
+        desk = Desk(0.0, 9.0, 9.0)
+        allocate = desk.submit(ALLOCATE)
+        refresh = desk.submit(REFRESH)
+        probe = Request(Purpose.PROBE, (), True, path=Path(Route(OTHER_SERVER), LOCAL))
+        assert not desk.requests.submit(PERMISSION, 0.0)
+        assert not desk.requests.submit(probe, 0.0)
+        assert desk.requests.submit(probe, 0.0)
+        assert len(desk.sent()) == 1
+        old = desk.requests.path
+        desk.requests.leave()
+        desk.requests.take(Path(TCP, LOCAL, Handle(1)))
+        assert desk.requests.take_due(9.0) == [probe]
+        assert len(desk.sent()) == 2  # both probes: the Allocate is not sent again
+        assert desk.requests.is_in_flight(Purpose.PROBE)
+        answered = desk.answer(refresh, key=key_of(ALICE))
+        assert answered is None
+        desk.requests.clear()
+        payload = encode_message(allocate.method, MessageClass.SUCCESS, allocate.transaction_id, (), key=key_of(ALICE))
+        late = desk.requests.receive(decode_message(payload), old, 9.5)
+        assert late is not None
+        assert (late.path, late.outcome) == (old, Outcome.SUCCEEDED)
+
+    def test_a_path_taken_again_forgets_what_it_was_asked_before(self) -> None:
+        desk = Desk()
+        allocate = desk.submit(ALLOCATE)
+        desk.requests.leave()
+        desk.requests.take(desk.requests.path)
+        assert desk.answer(allocate, key=key_of(ALICE)) is None
+
+    def test_an_allocate_on_a_byte_stream_goes_with_it(self) -> None:
+        desk = Desk()
+        desk.requests.take(Path(TCP, LOCAL, Handle(1)))
+        assert desk.requests.submit(ALLOCATE, 0.0)
+        desk.requests.leave()
+        assert desk.requests.next_deadline() is None
+
+    def test_one_purpose_is_forgotten(self) -> None:
+        desk = Desk(0.0, 5.0, 5.0)
+        probe = Request(Purpose.PROBE, (), True, path=Path(Route(OTHER_SERVER), LOCAL))
+        assert desk.requests.submit(probe, 0.0)
+        assert not desk.requests.submit(probe, 0.0)
+        assert not desk.requests.submit(PERMISSION, 0.0)
+        assert desk.requests.submit(REFRESH, 0.0)
+        desk.requests.forget(Purpose.PROBE)
+        assert not desk.requests.is_in_flight(Purpose.PROBE)
+        assert desk.requests.is_in_flight(Purpose.REFRESH)
+        assert PERMISSION in desk.requests.take_due(5.0)
+        desk.requests.reset()
+        assert desk.requests.next_deadline() is None
+
+    @pytest.mark.rfc("8489", "10")
+    def test_another_server_gets_the_same_credentials_anew(self) -> None:
+        desk = Desk()
+        desk.requests.begin_anew()
+        assert not desk.submit(ALLOCATE).has_integrity
+        nobody = Desk(credentials=None, challenge=None)
+        nobody.requests.begin_anew()
+        assert not nobody.submit(ALLOCATE).has_integrity
 
 
 def test_passwords_are_not_shown() -> None:
