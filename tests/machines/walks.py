@@ -65,6 +65,8 @@ MachineT = TypeVar("MachineT", bound=Machine[Event])
 UNUSED_HANDLES = (Handle(999_999), Handle(-999_999), Handle(0))
 # RFC 7983 §7: one of each kind of first byte.
 FIRST_BYTES = (0x00, 0x01, 0x03, 0x10, 0x16, 0x40, 0x4F, 0x50, 0x80, 0xFF)
+# Peers speak datagrams only: what goes along a byte stream comes to them from this host, the handle for a port.
+STREAM_HOST = "10.99.0.1"
 
 
 def check_schedule(subject: Subject[MachineT], seed: int) -> list[Output]:
@@ -191,7 +193,7 @@ class Company:
         peer = self._at.get(arriving.local)
         if peer is not None:
             peer.receive(arriving, now=now)
-        elif arriving.local in self._own and len(self._waiting) < 100:
+        elif (arriving.local in self._own or arriving.local.host == STREAM_HOST) and len(self._waiting) < 100:
             self._waiting.append(arriving)
 
     def _settle(self, now: Instant) -> None:
@@ -251,6 +253,10 @@ class Walk(Generic[MachineT]):
     def wander(self) -> None:
         """Takes one random step."""
         rng = self._rng
+        if any(isinstance(asked, Connect) for asked in self._handles.asked.values()) and rng.random() < 0.4:
+            # Sooner than time would pass to where a connection is given up.
+            self._answer_a_command()
+            return
         self._pass_time()
         kind = rng.random()
         if kind < 0.35:
@@ -322,9 +328,14 @@ class Walk(Generic[MachineT]):
 
     def _take_from_peer(self) -> None:
         datagram = self._company.draw(self._rng, self._latest)
-        if datagram is not None:
-            self._hoard.keep(datagram.payload)
+        if datagram is None:
+            return
+        self._hoard.keep(datagram.payload)
+        if datagram.local.host != STREAM_HOST:
             self._do(Receive(datagram, self._now))
+        elif datagram.local.port in self._handles.open:
+            padded = datagram.payload + bytes(-len(datagram.payload) & 3)
+            self._do(Receive(Bytes(Handle(datagram.local.port), padded), self._now))
 
     def _hostile_datagram(self) -> Datagram:
         rng = self._rng
@@ -475,6 +486,13 @@ class Walk(Generic[MachineT]):
             if isinstance(output, Datagram):
                 self._hoard.keep(output.payload)
                 self._company.carry(output, self._latest)
+            elif isinstance(output, Bytes):
+                self._hoard.keep(output.payload)
+                connect = self._handles.open.get(output.handle)
+                if not isinstance(connect, Connect):
+                    raise LawBroken(8, f"{canonical(output)} on what is no open byte stream")
+                stream = Address(STREAM_HOST, output.handle)
+                self._company.carry(Datagram(stream, connect.remote, output.payload), self._latest)
         self.said.extend(outputs)
         if check_end(outputs):
             self._is_closed = True
