@@ -57,7 +57,7 @@ class Stage:
         self.running.close()
         await self.running.wait_closed()
         assert kind is not None or isinstance(self.events[-1], MachineClosed)
-        assert self.running.byte_streams.is_ended
+        assert self.running._byte_streams is None or self.running._byte_streams.is_ended
 
     def _on_event(self, event: EchoEvent) -> None:
         self.events.append(event)

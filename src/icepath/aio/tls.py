@@ -117,9 +117,12 @@ class TlsSession:
         """EOF when the other side has said that it sends no more, TLS when it broke the protocol or off."""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_name is None, server_hostname=server_name
-        )
+        try:
+            self._tls = context.wrap_bio(
+                self._incoming, self._outgoing, server_side=server_name is None, server_hostname=server_name
+            )
+        except TypeError as error:  # a NUL in it
+            raise ValueError(str(error)) from None
 
     @property
     def alpn(self) -> str | None:
