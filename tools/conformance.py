@@ -33,6 +33,7 @@ TITLES = {
     "5928": "TURN resolution mechanism",
     "6062": "TURN extensions for TCP allocations",
     "6544": "TCP candidates with ICE",
+    "6762": "Multicast DNS",
     "7064": "stun: URIs",
     "7065": "turn: URIs",
     "7350": "STUN and TURN over DTLS",

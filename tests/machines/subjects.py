@@ -24,6 +24,7 @@ from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.fragment import Description
 from icepath.wire.uri import parse_server_uri
 from machines.laws import Peer, Subject
+from machines.mdns_subject import MDNS
 
 CLIENT: Final = Address("192.168.1.10", 5000)
 OTHER_CLIENT: Final = Address("192.168.1.11", 5001)
@@ -267,4 +268,5 @@ SUBJECTS: Final[tuple[Subject[Any], ...]] = (
         locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
         remotes=(FRIEND, SERVER, Address("2b00::7", 9)),
     ),
+    MDNS,
 )
