@@ -811,8 +811,8 @@ async def test_a_waiter_cancelled_as_something_happens_harms_nobody() -> None:
         waiting = [asyncio.ensure_future(alice.connect()) for _ in range(2)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-        alice._wake()
-        alice._wake()
+        alice._log.wake()
+        alice._log.wake()
         await asyncio.wait({waiting[0]})
         assert not waiting[1].done()
     with pytest.raises(ConnectFailed):

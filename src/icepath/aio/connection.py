@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Literal, TypeAlias, final
 
@@ -86,7 +87,6 @@ class Connection:
         self._inboxes = {number: Inbox(config.receive_queue) for number in range(1, components + 1)}
         self._log: EventLog[Event] = EventLog()
         self._negotiation: Negotiation | None = None
-        self._waiting: list[asyncio.Future[None]] = []
         self._warned: set[str] = set()
 
     # -- what it is ----------------------------------------------------------------------------------------------
@@ -155,8 +155,9 @@ class Connection:
                 await negotiation.stop()
             if running is not None:
                 running.close()
-                async with asyncio.timeout(self._session.settings.config.close_timeout + CLOSE_MARGIN):
-                    await running.wait_closed()
+                if not running.is_ended:
+                    async with asyncio.timeout(self._session.settings.config.close_timeout + CLOSE_MARGIN):
+                        await running.wait_closed()
         except TimeoutError:
             pass
         finally:
@@ -179,13 +180,16 @@ class Connection:
     async def gather(self, *, timeout: Seconds = 2.0) -> Description:
         """Returns the description to hand out once every server has answered or failed, else at the time-out."""
         self._start()
-        try:
-            async with asyncio.timeout(timeout):
-                while not (self._is_gathered or self._is_closed):
-                    await self._change()
-        except TimeoutError:
-            pass  # what is known by now is good enough; the rest may trickle
+        if not self._is_gathered:
+            # What is known at the time-out is good enough; the rest may trickle.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._gathered()
         return self.local_description
+
+    async def _gathered(self) -> None:
+        while not (self._is_gathered or self._is_closed):
+            await self._log.change()
 
     async def connect(self, remote: Description | str | None = None) -> CandidatePair:
         """Returns the first path as soon as data may be sent; cancelling stops only the waiting.
@@ -208,6 +212,7 @@ class Connection:
             await self._negotiation.stop()
         negotiation = self._negotiation = Negotiation(self._session, send, receive)
         negotiation.start()
+        negotiation.failed.add_done_callback(self._log.wake)
         try:
             return await self._connected(negotiation.failed)
         except BaseException:
@@ -257,7 +262,7 @@ class Connection:
                 raise self._error()
             if failed is not None and failed.done():
                 failed.result()
-            await self._change(failed)
+            await self._log.change()
 
     # -- data -----------------------------------------------------------------------------------------------------
 
@@ -325,7 +330,6 @@ class Connection:
         self._log.append(event)
         if self._negotiation is not None:
             self._negotiation.changed()
-        self._wake()
 
     def _set_state(self, state: State, cause: Cause | None) -> None:
         self._state, self._cause = state, cause
@@ -366,23 +370,6 @@ class Connection:
         if self._state is State.FAILED or self._is_closed:
             return self._error()
         return InvalidState("not connected yet: await connect or negotiate first")
-
-    async def _change(self, other: asyncio.Future[None] | None = None) -> None:
-        """Waits until something happens, here or to `other`."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        try:
-            await asyncio.wait({waiter} if other is None else {waiter, other}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiter.cancel()
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 @final

@@ -82,12 +82,12 @@ class EventLog(Generic[EntryT]):
         if len(self._entries) > self._limit:
             del self._entries[0]
             self._dropped += 1
-        self._wake()
+        self.wake()
 
     def close(self) -> None:
         """Ends every reader, after what is already there."""
         self._is_closed = True
-        self._wake()
+        self.wake()
 
     def reader(self) -> EventReader[EntryT]:
         """Returns a new reader, which begins at the beginning."""
@@ -101,9 +101,10 @@ class EventLog(Generic[EntryT]):
                 return self._dropped + at + 1, self._entries[at]
             if self._is_closed:
                 return None
-            await self._more()
+            await self.change()
 
-    async def _more(self) -> None:
+    async def change(self) -> None:
+        """Waits until something is added, the log is closed, or `wake` is called."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
@@ -112,11 +113,14 @@ class EventLog(Generic[EntryT]):
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
 
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+    def wake(self, _cause: object = None) -> None:
+        """Wakes whoever waits, to look again."""
+        waiting = self._waiting
+        if waiting:
+            self._waiting = []
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
 
 
 @final

@@ -95,6 +95,9 @@ class Running(Generic[EventT]):
         self.machine: Final = machine
         self.driver: Final = driver
         self.is_closed = False
+        """Says that the machine has ended; its sockets may still have something to send."""
+        self.is_ended = False
+        """Says that the sockets are closed as well."""
         self.dropped_without_socket = 0
         """Datagrams whose local address is no open socket of this machine."""
         self._on_event = on_event
@@ -116,7 +119,7 @@ class Running(Generic[EventT]):
         self._continuation: asyncio.Handle | None = None
         self._backlogs = 0
         self._drained: asyncio.Future[None] | None = None
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] | None = None
 
     # -- verbs -----------------------------------------------------------------------------------------------
 
@@ -199,7 +202,10 @@ class Running(Generic[EventT]):
 
     async def wait_closed(self) -> None:
         """Waits for the end; cancelling it ends nothing."""
-        await asyncio.shield(self._ended)
+        if not self.is_ended:
+            if self._ended is None:
+                self._ended = self._loop.create_future()
+            await asyncio.shield(self._ended)
 
     def report_flows(self) -> None:
         """Tells the machine what its flows carried, for exact counters."""
@@ -488,8 +494,10 @@ class Running(Generic[EventT]):
 
     def _finish(self) -> None:
         is_over = self.is_closed and not self._closing and not self._sockets
-        if is_over and (self._byte_streams is None or self._byte_streams.is_ended) and not self._ended.done():
-            self._ended.set_result(None)
+        if is_over and (self._byte_streams is None or self._byte_streams.is_ended):
+            self.is_ended = True
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_result(None)
 
     def _wake_drained(self) -> None:
         if self._drained is not None:
