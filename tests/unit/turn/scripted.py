@@ -27,6 +27,7 @@ from icepath.stun.transaction import RetransmissionPolicy
 from icepath.turn.client.allocation import Allocation
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.routes import Route, RoutePolicy
+from icepath.turn.client.token import TokenCredentials
 from icepath.wire.attributes import (
     AddressFamily,
     Attribute,
@@ -62,7 +63,9 @@ EventT = TypeVar("EventT", bound=Event)
 CommandT = TypeVar("CommandT", Connect, Close)
 
 
-def key_of(credentials: LongTermCredentials) -> IntegrityKey:
+def key_of(credentials: LongTermCredentials | TokenCredentials) -> IntegrityKey:
+    if isinstance(credentials, TokenCredentials):
+        return IntegrityKey(credentials.mac_key)
     return derive_key(credentials.username, REALM, credentials.password)
 
 
@@ -72,7 +75,7 @@ class Play:
     def __init__(
         self,
         *,
-        credentials: LongTermCredentials | None = ALICE,
+        credentials: LongTermCredentials | TokenCredentials | None = ALICE,
         challenge: Challenge | None = CHALLENGE,
         families: tuple[AddressFamily, ...] = (AddressFamily.IPV4,),
         lifetime: int = 600,
@@ -90,6 +93,8 @@ class Play:
         reliable_timeout: float = 39.5,
         max_redirects: int = 0,
         next_handle: Callable[[], Handle] | None = None,
+        even_port: bool | None = None,
+        mobility: bool = False,
     ) -> None:
         self.now = now
         self.key: IntegrityKey | None = None if credentials is None else key_of(credentials)
@@ -116,6 +121,8 @@ class Play:
             transports=transports,
             reliable_timeout=reliable_timeout,
             max_redirects=max_redirects,
+            even_port=even_port,
+            mobility=mobility,
         )
         self.allocation = Allocation(
             self.config,

@@ -32,7 +32,6 @@ from icepath.machine import (
 )
 from icepath.net import MAX_PORT, Address, Instant, RandomBytes, canonical_host, is_usable_destination
 from icepath.outbox import Outbox
-from icepath.stun.credentials import LongTermCredentials
 from icepath.stun.transaction import drop_reason
 from icepath.turn.client.channels import Channels
 from icepath.turn.client.config import AllocationConfig as AllocationConfig
@@ -43,6 +42,7 @@ from icepath.turn.client.lease import Lease
 from icepath.turn.client.permissions import ALLOCATION_MISMATCH, FAMILY_MISMATCH, Permissions
 from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests, ReserveSlot
 from icepath.turn.client.routes import Path, Route
+from icepath.turn.client.token import Credentials
 from icepath.turn.client.ways import NextHandle, Ways
 from icepath.wire.message import MessageClass, Method, decode_message
 
@@ -199,7 +199,7 @@ class Allocation:
             raise InvalidArgument(f"{len(payload)} bytes to {peer}, allowed are {MAX_PAYLOAD} to a port above 0")
         self._data.send(self._requests.path, peer, payload, dont_fragment, self._advance(now))
 
-    def set_credentials(self, credentials: LongTermCredentials, *, now: Instant) -> None:
+    def set_credentials(self, credentials: Credentials, *, now: Instant) -> None:
         """Gives credentials to use when the server rejects the present ones; at once if it has."""
         now = self._advance(now)
         if not self._lease.has_ended:

@@ -11,10 +11,11 @@ from typing import Final
 
 from icepath.errors import InvalidArgument
 from icepath.net import Address, Seconds, same_family
-from icepath.stun.credentials import Challenge, LongTermCredentials
+from icepath.stun.credentials import Challenge
 from icepath.stun.transaction import DEFAULT_TI, RetransmissionPolicy
 from icepath.turn.client.routes import Route, RoutePolicy, local_of
-from icepath.wire.attributes import AddressFamily, Software
+from icepath.turn.client.token import Credentials
+from icepath.wire.attributes import AddressFamily, ReservationToken, Software
 
 # RFC 8656 §6: "resets this timer to the default lifetime value of 600 seconds (10 minutes)".
 DEFAULT_LIFETIME: Final = 600
@@ -40,7 +41,7 @@ class AllocationConfig:
     server: Address
     local: Address
     """The host address of the socket; five-tuples belong to one allocation only (RFC 8656 §6)."""
-    credentials: LongTermCredentials | None = None
+    credentials: Credentials | None = None
     challenge: Challenge | None = None
     """Remembered from an earlier allocation of this server: saves the round trip of a 401."""
     families: tuple[AddressFamily, ...] = (AddressFamily.IPV4,)
@@ -59,6 +60,14 @@ class AllocationConfig:
 
     max_redirects: int = 0
     """How many redirections (300) in a row are followed; 0 reports the first as a failure."""
+
+    even_port: bool | None = None
+    """Asks for an even port (False), and to have the next one kept (True): `PortReserved` (RFC 8656 §7.1)."""
+    reservation: bytes | None = None
+    """A token of `PortReserved`: asks for the port that was kept (RFC 8656 §7.1)."""
+
+    mobility: bool = False
+    """Asks for a ticket, by which the allocation can move to another local address (RFC 8016)."""
 
     def __post_init__(self) -> None:
         if not self.routes and not same_family(self.server, self.local):
@@ -80,6 +89,16 @@ class AllocationConfig:
             raise InvalidArgument(f"max_redirects is {self.max_redirects}, allowed are 0 to {MAX_REDIRECTS}")
         if self.software is not None:
             Software(self.software).encode(b"")
+
+        self._check_ports()
+
+    def _check_ports(self) -> None:
+        if self.even_port is not None and self.reservation is not None:
+            raise InvalidArgument("even_port and reservation are given, allowed is one of them")
+        if len(self.families) > 1 and (self.even_port or self.reservation is not None):
+            raise InvalidArgument("a port reserved is of one address family, families are two")
+        if self.reservation is not None:
+            ReservationToken(self.reservation).encode(b"")
 
     def _check_routes(self) -> None:
         if len(self.routes) > MAX_ROUTES or len(set(self.routes)) != len(self.routes):

@@ -25,6 +25,8 @@ class AllocationFailure(StrEnum):
     TRY_ALTERNATE = "try-alternate"
     BAD_REQUEST = "bad-request"
     CREDENTIALS_NEEDED = "credentials-needed"
+    TOKEN_NEEDED = "token-needed"
+    """The server takes tokens of an authorization server (RFC 7635), and we have neither one nor a password."""
     WRONG_CREDENTIALS = "wrong-credentials"
     FORBIDDEN = "forbidden"
     MISMATCH = "mismatch"
@@ -92,6 +94,13 @@ class AddressFamilyRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PortReserved(Event):
+    """Reports that the server keeps the port above the relayed one, for 30 s, for who shows the token."""
+
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RouteChosen(Event):
     """Reports which of the config's routes is taken; again when that one failed before `Allocated`."""
 
@@ -131,6 +140,8 @@ class AllocationFailed(Event):
     """Where a 300 points."""
     alternate_domain: str | None = None
     """The name to check the alternate's certificate against (RFC 8489 §10)."""
+    authorization: str | None = None
+    """The name of this server to tell the authorization server whose token it wants (RFC 7635 §6.1)."""
     routes: tuple[RouteFailed, ...] = ()
     """Every route that failed, in that order, when there were several, or they led somewhere else."""
 
@@ -241,6 +252,7 @@ AllocationEvent: TypeAlias = (
     | ChallengeRemembered
     | PermissionsInstalled
     | PermissionFailed
+    | PortReserved
     | ChannelBound
     | ChannelFailed
     | PeerDataReceived

@@ -17,9 +17,11 @@ from icepath.wire.attributes import (
     AddressFamily,
     Attribute,
     DontFragment,
+    EvenPort,
     Lifetime,
     RequestedAddressFamily,
     RequestedTransport,
+    ReservationToken,
     Software,
     XorMappedAddress,
     XorRelayedAddress,
@@ -37,6 +39,8 @@ class Grant:
     mapped: Address | None
     lifetime: int
     refused: AddressFamilyRefused | None
+    reservation: bytes | None = None
+    """The token of the next port, when it was asked for (RFC 8656 §7.2)."""
 
     def relayed_for(self, peer: Address) -> Address | None:
         """Returns the relayed address that a peer of this family talks to."""
@@ -51,17 +55,22 @@ def family_of(host: str) -> AddressFamily:
     return AddressFamily.IPV6 if ":" in host else AddressFamily.IPV4
 
 
-def allocate_request(config: AllocationConfig, *, dont_fragment: bool) -> Request:
-    """Returns the Allocate that the config describes."""
+def allocate_request(config: AllocationConfig, *, lacking: frozenset[int] = frozenset()) -> Request:
+    """Returns the Allocate that the config describes, without the attributes of the types that the server lacks."""
     attributes: list[Attribute] = [RequestedTransport()]
-    if len(config.families) > 1:
+    if config.reservation is not None:
+        # RFC 8656 §7.1: with it there are neither families nor EVEN-PORT: the port kept has its own.
+        attributes.append(ReservationToken(config.reservation))
+    elif len(config.families) > 1:
         # RFC 8656 §7.1: it "MUST be set to 0x02 (IPv6 address family)".
         attributes.append(AdditionalAddressFamily(AddressFamily.IPV6))
     elif AddressFamily.IPV6 in config.families:
         attributes.append(RequestedAddressFamily(AddressFamily.IPV6))
+    if config.even_port is not None:
+        attributes.append(EvenPort(config.even_port))
     if config.lifetime != DEFAULT_LIFETIME:
         attributes.append(Lifetime(config.lifetime))
-    if dont_fragment:
+    if config.dont_fragment and DontFragment.TYPE not in lacking:
         attributes.append(DontFragment())
     return Request(Purpose.ALLOCATE, (*attributes, *_software(config)), is_paced=True)
 
@@ -90,12 +99,14 @@ def read_grant(message: Message, config: AllocationConfig) -> Grant | None:
     families = tuple(sorted(by_family))
     mapped = message.get(XorMappedAddress)
     error = message.get(AddressErrorCode)
+    reservation = message.get(ReservationToken) if config.even_port else None
     return Grant(
         relayed=tuple(by_family[family] for family in families),
         families=families,
         mapped=None if mapped is None else mapped.address,
         lifetime=seconds,
         refused=None if error is None else AddressFamilyRefused(error.family, error.code, error.reason),
+        reservation=None if reservation is None else reservation.token,
     )
 
 

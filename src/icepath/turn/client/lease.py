@@ -29,11 +29,19 @@ from icepath.turn.client.events import (
     AllocationFailure,
     AllocationLost,
     CredentialsRejected,
+    PortReserved,
 )
 from icepath.turn.client.grant import Grant, allocate_request, read_grant, refresh_request
 from icepath.turn.client.permissions import ALLOCATION_MISMATCH, Permissions
 from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
-from icepath.wire.attributes import AlternateDomain, AlternateServer, DontFragment, Lifetime, UnknownAttributes
+from icepath.wire.attributes import (
+    AlternateDomain,
+    AlternateServer,
+    DontFragment,
+    Lifetime,
+    ThirdPartyAuthorization,
+    UnknownAttributes,
+)
 from icepath.wire.message import Message
 
 # RFC 8656 §8: "It is suggested that the client refresh the allocation roughly 1 minute before it expires".
@@ -68,13 +76,13 @@ class Lease:
         "_expiry",
         "_grant",
         "_has_evicted",
+        "_lacking",
         "_outbox",
         "_permissions",
         "_requests",
         "_state",
         "_timers",
         "_trouble",
-        "lacks_dont_fragment",
     )
 
     def __init__(
@@ -97,8 +105,8 @@ class Lease:
         self._has_evicted = False
         # Why the lease will be lost when its lifetime is over: the last refresh that came to nothing.
         self._trouble: Answer | None = None
-        self.lacks_dont_fragment = False
-        """Whether the server said that it cannot set DF."""
+        # The types of the attributes that the server does not do.
+        self._lacking: frozenset[int] = frozenset()
 
     @property
     def grant(self) -> Grant | None:
@@ -115,10 +123,14 @@ class Lease:
         """Says whether the lease was refused or lost."""
         return self._state is _State.ENDED
 
+    @property
+    def lacks_dont_fragment(self) -> bool:
+        """Says whether the server said that it cannot set DF."""
+        return DontFragment.TYPE in self._lacking
+
     def allocate(self, now: Instant) -> bool:
         """Asks for the lease, now (True) or when the slot comes."""
-        wants_dont_fragment = self._config.dont_fragment and not self.lacks_dont_fragment
-        return self.submit(allocate_request(self._config, dont_fragment=wants_dont_fragment), now)
+        return self.submit(allocate_request(self._config, lacking=self._lacking), now)
 
     def submit(self, request: Request, now: Instant) -> bool:
         """Sends one of the lease's own requests, now (True) or when its slot comes."""
@@ -210,7 +222,7 @@ class Lease:
             self._has_evicted = True
             self.submit(refresh_request(self._config, Purpose.EVICT), now)
         elif message is not None and self._is_dont_fragment_unknown(answer, message):
-            self.lacks_dont_fragment = True
+            self._lacking |= {DontFragment.TYPE}
             self.allocate(now)
         else:
             self._refuse(answer)
@@ -231,6 +243,8 @@ class Lease:
         self._outbox.put(Allocated(grant.relayed, grant.mapped, grant.lifetime, is_reflexive))
         if grant.refused is not None:
             self._outbox.put(grant.refused)
+        if grant.reservation is not None:
+            self._outbox.put(PortReserved(grant.reservation))
         self._permissions.open(grant.families, now)
 
     def _is_dont_fragment_unknown(self, answer: Answer, message: Message) -> bool:
@@ -251,13 +265,18 @@ class Lease:
         message = answer.message
         server = None if message is None else message.get(AlternateServer)
         domain = None if message is None else message.get(AlternateDomain)
+        third_party = None if message is None else message.get(ThirdPartyAuthorization)
+        reason = answer.failure
+        if third_party is not None and reason is AllocationFailure.CREDENTIALS_NEEDED:
+            reason = AllocationFailure.TOKEN_NEEDED
         self._outbox.put(
             AllocationFailed(
-                answer.failure,
+                reason,
                 answer.code,
                 answer.text,
                 None if server is None else server.address,
                 None if domain is None else domain.name,
+                None if third_party is None else third_party.text,
             )
         )
 

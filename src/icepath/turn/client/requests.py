@@ -18,18 +18,19 @@ from typing import Final, TypeAlias, final
 from icepath.machine import DropReason
 from icepath.net import Address, Instant, RandomBytes, Seconds
 from icepath.outbox import Outbox
-from icepath.stun.credentials import (
-    UNSIGNED_ERRORS,
-    AuthVerdict,
-    Challenge,
-    LongTermAuthentication,
-    LongTermCredentials,
-)
+from icepath.stun.credentials import UNSIGNED_ERRORS, AuthVerdict
 from icepath.stun.transaction import Match, Retransmission, RetransmissionPolicy, TransactionTable
 from icepath.timers import Timers
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AllocationEvent, AllocationFailure, ChallengeRemembered, failure_of
 from icepath.turn.client.routes import Path
+from icepath.turn.client.token import (
+    Authentication,
+    Credentials,
+    TokenAuthentication,
+    TokenCredentials,
+    authentication_of,
+)
 from icepath.wire.attributes import Attribute, ErrorCode
 from icepath.wire.integrity import Integrity
 from icepath.wire.message import Message, MessageClass, Method, TransactionId, encode_message
@@ -72,6 +73,8 @@ _METHODS: Final[dict[Purpose, Method]] = {
     Purpose.GIVE_BACK: Method.REFRESH,
 }
 
+
+_TOKEN_METHODS: Final = frozenset({Method.ALLOCATE, Method.REFRESH})
 
 # What is not about the path in use.
 _OF_OTHER_PATHS: Final = frozenset({Purpose.PROBE, Purpose.GIVE_BACK})
@@ -127,7 +130,7 @@ class _Flight:
 
     request: Request
     path: Path
-    authentication: LongTermAuthentication | None
+    authentication: Authentication | None
     generation: int
 
 
@@ -171,14 +174,14 @@ class Requests:
         self._waiting: dict[int, Request] = {}
         self._slots: Timers[int] = Timers()
         self._count = 0
-        self._replacement: LongTermCredentials | None = None
+        self._replacement: Credentials | None = None
         # What was told last by ChallengeRemembered.
         self._remembered = config.challenge
-        self._authentication: LongTermAuthentication | None = None
+        self._authentication: Authentication | None = None
         # What the authentication was made of.
         self._credentials = config.credentials
         if config.credentials is not None:
-            self._authentication = _authentication(config.credentials, config.challenge)
+            self._authentication = authentication_of(config.credentials, config.challenge)
         self.path = Path(config.ways[0], config.local)
         """The path in use. Nothing is sent before `take`, unless it is plain UDP."""
         self._reliable_policy = _once(config.reliable_timeout)
@@ -188,17 +191,18 @@ class Requests:
         """Says whether a request sent now is one the server may grant, not one that only fetches a challenge."""
         return self._authentication is None or self._authentication.key is not None
 
-    def set_credentials(self, credentials: LongTermCredentials, *, at_once: bool) -> None:
+    def set_credentials(self, credentials: Credentials, *, at_once: bool) -> None:
         """Keeps credentials for when the server rejects the present ones; uses them now if `at_once`.
 
-        RFC 8656 §5 binds an allocation to the username that made it, so a good one is never given up.
+        RFC 8656 §5 binds an allocation to the username that made it, so a good password is never given up. A token is
+        (RFC 7635 §9: "The client MUST use the new token to refresh existing allocations").
         """
         if self._authentication is None:
             self._credentials = credentials
-            self._authentication = _authentication(credentials)
-        elif at_once:
+            self._authentication = authentication_of(credentials)
+        elif at_once or isinstance(credentials, TokenCredentials):
             self._credentials = credentials
-            self._authentication = _authentication(credentials, self._authentication.challenge)
+            self._authentication = authentication_of(credentials, self._authentication.challenge)
         else:
             self._replacement = credentials
 
@@ -233,7 +237,7 @@ class Requests:
     def begin_anew(self) -> None:
         """Forgets what a server said that is not asked any more; the credentials stay (RFC 8489 §10)."""
         if self._credentials is not None:
-            self._authentication = _authentication(self._credentials)
+            self._authentication = authentication_of(self._credentials)
 
     def use_patience(self) -> None:
         """Waits for answers on a reliable path as long as the config says."""
@@ -351,17 +355,18 @@ class Requests:
         return min(slot, transaction)
 
     def _transmit(self, request: Request, now: Instant) -> None:
-        path = self.path if request.path is None else request.path
+        path, method = self.path if request.path is None else request.path, _METHODS[request.purpose]
         # A probe of a path asks nothing that credentials are needed for.
         authentication = None if request.purpose is Purpose.PROBE else self._authentication
         attributes, key, integrity, generation = request.attributes, None, Integrity.SHA1, 0
         if authentication is not None:
             attributes += authentication.attributes()
             key, integrity, generation = authentication.key, authentication.integrity, authentication.generation
+            # RFC 7635 §9: ACCESS-TOKEN "only in Allocate and Refresh requests".
+            if key is not None and isinstance(authentication, TokenAuthentication) and method in _TOKEN_METHODS:
+                attributes += (authentication.token,)
         transaction_id = TransactionId(self._random_bytes(TRANSACTION_ID_LENGTH))
-        payload = encode_message(
-            _METHODS[request.purpose], MessageClass.REQUEST, transaction_id, attributes, key=key, integrity=integrity
-        )
+        payload = encode_message(method, MessageClass.REQUEST, transaction_id, attributes, key=key, integrity=integrity)
         self._table.start(
             transaction_id,
             local=path.local,
@@ -376,7 +381,7 @@ class Requests:
         )
         self._outbox.put(path.wrap(payload))
 
-    def _confirm(self, authentication: LongTermAuthentication | None) -> None:
+    def _confirm(self, authentication: Authentication | None) -> None:
         if authentication is None or authentication is not self._authentication:
             return
         authentication.confirm()
@@ -397,7 +402,7 @@ class Requests:
         verdict = authentication.on_error(message, generation=flight.generation)
         if verdict is AuthVerdict.WRONG_CREDENTIALS and self._replacement is not None:
             self._credentials = self._replacement
-            authentication = self._authentication = _authentication(self._replacement)
+            authentication = self._authentication = authentication_of(self._replacement)
             self._replacement = None
             verdict = authentication.on_error(message)
         if verdict is AuthVerdict.RETRY:
@@ -410,8 +415,3 @@ class Requests:
 def _once(timeout: Seconds) -> RetransmissionPolicy:
     # RFC 8489 §6.2.2: "there are no retransmissions at the STUN protocol level".
     return RetransmissionPolicy(rto=timeout, rc=1, rm=1)
-
-
-def _authentication(credentials: LongTermCredentials, challenge: Challenge | None = None) -> LongTermAuthentication:
-    # RFC 8656 §6: of MD5 and SHA-256 the client MUST take SHA-256, whatever the server's order.
-    return LongTermAuthentication(credentials, challenge=challenge, strongest=True)

@@ -89,5 +89,19 @@ class TestRoutes:
             AllocationConfig(SERVER, LOCAL, routes=tuple(Route(Address(SERVER.host, port)) for port in range(1, 10)))
 
 
+@pytest.mark.rfc("8656", "7.1")
+def test_ports_are_kept_one_way_and_for_one_family() -> None:
+    AllocationConfig(SERVER, LOCAL, families=BOTH, even_port=False)
+    for even_port, reservation in ((True, b"12345678"), (False, b"12345678")):
+        with pytest.raises(InvalidArgument, match="one of them"):
+            AllocationConfig(SERVER, LOCAL, even_port=even_port, reservation=reservation)
+    with pytest.raises(InvalidArgument, match="one address family"):
+        AllocationConfig(SERVER, LOCAL, families=BOTH, even_port=True)
+    with pytest.raises(InvalidArgument, match="one address family"):
+        AllocationConfig(SERVER, LOCAL, families=BOTH, reservation=b"12345678")
+    with pytest.raises(InvalidArgument, match="RESERVATION-TOKEN"):
+        AllocationConfig(SERVER, LOCAL, reservation=b"1234567")
+
+
 def test_repr_hides_the_password() -> None:
     assert "wonderland" not in repr(AllocationConfig(SERVER, LOCAL, ALICE))

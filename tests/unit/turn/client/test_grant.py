@@ -13,9 +13,11 @@ from icepath.wire.attributes import (
     AddressFamily,
     Attribute,
     DontFragment,
+    EvenPort,
     Lifetime,
     RequestedAddressFamily,
     RequestedTransport,
+    ReservationToken,
     Software,
     XorMappedAddress,
     XorRelayedAddress,
@@ -26,8 +28,24 @@ from unit.turn.scripted import BOTH, LOCAL, MAPPED, PEER, PEER6, RELAYED, RELAYE
 V4, V6 = AddressFamily.IPV4, AddressFamily.IPV6
 
 
-def config(*families: AddressFamily, lifetime: int = 600, software: str | None = None) -> AllocationConfig:
-    return AllocationConfig(SERVER, LOCAL, families=families or (V4,), lifetime=lifetime, software=software)
+def config(
+    *families: AddressFamily,
+    lifetime: int = 600,
+    software: str | None = None,
+    dont_fragment: bool = False,
+    even_port: bool | None = None,
+    reservation: bytes | None = None,
+) -> AllocationConfig:
+    return AllocationConfig(
+        SERVER,
+        LOCAL,
+        families=families or (V4,),
+        lifetime=lifetime,
+        software=software,
+        dont_fragment=dont_fragment,
+        even_port=even_port,
+        reservation=reservation,
+    )
 
 
 def answer(*attributes: Attribute) -> Message:
@@ -37,21 +55,34 @@ def answer(*attributes: Attribute) -> Message:
 @pytest.mark.rfc("8656", "7.1")
 class TestAllocateRequest:
     def test_asks_for_udp_and_nothing_else(self) -> None:
-        request = allocate_request(config(), dont_fragment=False)
+        request = allocate_request(config())
         assert request.attributes == (RequestedTransport(17),)
         assert (request.purpose, request.is_paced) == (Purpose.ALLOCATE, True)
 
     def test_asks_for_ipv6(self) -> None:
-        assert RequestedAddressFamily(V6) in allocate_request(config(V6), dont_fragment=False).attributes
+        assert RequestedAddressFamily(V6) in allocate_request(config(V6)).attributes
 
     @pytest.mark.parametrize("families", [(V4, V6), (V6, V4)])
     def test_asks_for_both_with_the_one_value_that_is_valid(self, families: tuple[AddressFamily, ...]) -> None:
-        attributes = allocate_request(config(*families), dont_fragment=False).attributes
+        attributes = allocate_request(config(*families)).attributes
         assert attributes == (RequestedTransport(), AdditionalAddressFamily(V6))
 
     def test_adds_what_was_configured(self) -> None:
-        request = allocate_request(config(lifetime=1200, software="icepath"), dont_fragment=True)
+        request = allocate_request(config(lifetime=1200, software="icepath", dont_fragment=True))
         assert request.attributes == (RequestedTransport(), Lifetime(1200), DontFragment(), Software("icepath"))
+
+    def test_leaves_out_what_the_server_lacks(self) -> None:
+        request = allocate_request(config(dont_fragment=True), lacking=frozenset({DontFragment.TYPE}))
+        assert request.attributes == (RequestedTransport(),)
+
+    @pytest.mark.parametrize("reserves_next", [False, True])
+    def test_asks_for_an_even_port(self, reserves_next: bool) -> None:
+        request = allocate_request(config(V6, even_port=reserves_next))
+        assert request.attributes == (RequestedTransport(), RequestedAddressFamily(V6), EvenPort(reserves_next))
+
+    def test_a_reserved_port_has_its_own_family(self) -> None:
+        request = allocate_request(config(V6, reservation=b"12345678"))
+        assert request.attributes == (RequestedTransport(), ReservationToken(b"12345678"))
 
 
 @pytest.mark.rfc("8656", "8.1")
@@ -67,6 +98,13 @@ class TestReadGrant:
     def test_reads_what_was_granted(self) -> None:
         message = answer(XorRelayedAddress(RELAYED), XorMappedAddress(MAPPED), Lifetime(1234))
         assert read_grant(message, config()) == Grant((RELAYED,), (V4,), MAPPED, 1234, None)
+
+    @pytest.mark.parametrize(("even_port", "token"), [(None, None), (False, None), (True, b"12345678")])
+    def test_a_reservation_is_read_when_it_was_asked_for(self, even_port: bool | None, token: bytes | None) -> None:
+        message = answer(XorRelayedAddress(RELAYED), Lifetime(600), ReservationToken(b"12345678"))
+        grant = read_grant(message, config(even_port=even_port))
+        assert grant is not None
+        assert grant.reservation == token
 
     def test_orders_families(self) -> None:
         message = answer(XorRelayedAddress(RELAYED6), XorRelayedAddress(RELAYED), Lifetime(600))

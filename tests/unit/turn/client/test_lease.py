@@ -13,8 +13,10 @@ from icepath.turn.client.events import (
     AllocationFailure,
     AllocationLost,
     CredentialsRejected,
+    PortReserved,
 )
 from icepath.turn.client.routes import Route
+from icepath.turn.client.token import TokenCredentials
 from icepath.wire.attributes import (
     AddressErrorCode,
     AddressFamily,
@@ -25,6 +27,8 @@ from icepath.wire.attributes import (
     Lifetime,
     Nonce,
     Realm,
+    ReservationToken,
+    ThirdPartyAuthorization,
     UnknownAttributes,
     XorMappedAddress,
     XorRelayedAddress,
@@ -48,6 +52,7 @@ from unit.turn.scripted import (
     permitted,
 )
 
+TOKEN = TokenCredentials("key-1", b"opaque", bytes(range(20)))
 ALTERNATE = Address("198.51.100.2", 3478)
 
 
@@ -502,3 +507,38 @@ class TestWays:
         play.close()
         play.arrive(Closed(Handle(1), CloseReason.RESET))
         assert not play.told(AllocationLost)
+
+
+@pytest.mark.rfc("8656", "7.3")
+def test_a_reserved_port_is_told() -> None:
+    play = Play(even_port=True)
+    play.succeed(play.request(), XorRelayedAddress(RELAYED), Lifetime(600), ReservationToken(b"12345678"))
+    assert play.told(PortReserved) == [PortReserved(b"12345678")]
+
+
+@pytest.mark.rfc("7635", "6.1")
+class TestThirdParty:
+    def test_without_credentials_a_token_is_needed(self) -> None:
+        play = Play(credentials=None, challenge=None)
+        name = ThirdPartyAuthorization("turn.example.org")
+        play.refuse(play.request(), 401, Realm(REALM), Nonce(NONCE), name)
+        (failed,) = play.told(AllocationFailed)
+        assert (failed.reason, failed.authorization) == (AllocationFailure.TOKEN_NEEDED, "turn.example.org")
+
+    def test_with_ones_that_are_wrong_the_name_is_told_too(self) -> None:
+        play = Play(credentials=TOKEN, challenge=None)
+        name = ThirdPartyAuthorization("turn.example.org")
+        for _ in range(2):
+            play.refuse(play.request(), 401, Realm(REALM), Nonce(NONCE), name, signed=False)
+        (failed,) = play.told(AllocationFailed)
+        assert (failed.reason, failed.authorization) == (AllocationFailure.WRONG_CREDENTIALS, "turn.example.org")
+
+    def test_a_token_makes_the_allocation_and_a_newer_one_keeps_it(self) -> None:
+        play = Play(credentials=TOKEN, challenge=None)
+        play.challenge(play.request())
+        play.grant(play.request())
+        assert play.told(Allocated)
+        newer = TokenCredentials("key-2", b"newer", bytes(20))
+        play.allocation.set_credentials(newer, now=0.0)
+        play.run_to(540.0)
+        verify(play.request(), key_of(newer))

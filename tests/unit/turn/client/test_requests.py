@@ -14,7 +14,9 @@ from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AllocationEvent, AllocationFailure, ChallengeRemembered
 from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
 from icepath.turn.client.routes import Path, Route
+from icepath.turn.client.token import TokenCredentials
 from icepath.wire.attributes import (
+    AccessToken,
     Attribute,
     ErrorCode,
     Lifetime,
@@ -32,6 +34,7 @@ from icepath.wire.message import Message, MessageClass, Method, decode_message, 
 from unit.turn.scripted import ALICE, ALICE_ANEW, CHALLENGE, LOCAL, NONCE, PEER, REALM, SERVER, key_of
 
 TCP = Route(SERVER, Transport.TCP)
+TOKEN = TokenCredentials("key-1", b"opaque", bytes(range(20)))
 OTHER_SERVER = Address("198.51.100.2", 3478)
 ALLOCATE = Request(Purpose.ALLOCATE, (Lifetime(600),), is_paced=True)
 REFRESH = Request(Purpose.REFRESH, (Lifetime(600),), is_paced=False)
@@ -48,7 +51,7 @@ class Desk:
     def __init__(
         self,
         *slots: Instant,
-        credentials: LongTermCredentials | None = ALICE,
+        credentials: LongTermCredentials | TokenCredentials | None = ALICE,
         challenge: Challenge | None = CHALLENGE,
         policy: RetransmissionPolicy = DEFAULT_POLICY,
     ) -> None:
@@ -458,6 +461,30 @@ class TestChallengeRemembered:
         desk = Desk(credentials=None, challenge=None)
         assert ended(desk.answer(desk.submit(ALLOCATE)))[0] is Outcome.SUCCEEDED
         assert desk.outbox.take() == []
+
+
+@pytest.mark.rfc("7635", "9")
+class TestTokens:
+    def test_go_with_allocate_and_refresh_only(self) -> None:
+        desk = Desk(credentials=TOKEN)
+        for request in (ALLOCATE, REFRESH, RELEASE):
+            message = desk.submit(request)
+            assert message.get(AccessToken) == AccessToken(b"opaque")
+            verify(message, IntegrityKey(TOKEN.mac_key))
+        for request in (PERMISSION, CHANNEL):
+            message = desk.submit(request)
+            assert message.get(AccessToken) is None
+            verify(message, IntegrityKey(TOKEN.mac_key))
+
+    def test_are_not_shown_before_the_server_asks(self) -> None:
+        assert Desk(credentials=TOKEN, challenge=None).submit(ALLOCATE).get(AccessToken) is None
+
+    def test_a_new_one_is_used_at_once(self) -> None:
+        desk = Desk(credentials=TOKEN)
+        desk.requests.set_credentials(TokenCredentials("key-2", b"newer", bytes(20)), at_once=False)
+        message = desk.submit(REFRESH)
+        assert message.get(AccessToken) == AccessToken(b"newer")
+        assert message.get(Username) == Username("key-2")
 
 
 class TestPaths:
