@@ -23,6 +23,7 @@ class Cause(StrEnum):
     NO_REMOTE_CANDIDATES = "no-remote-candidates"
     NO_COMMON_FAMILY = "no-common-family"
     NO_ANSWER = "no-answer"
+    NO_CHECKS = "no-checks"
     UDP_BLOCKED = "udp-blocked"
     WRONG_PASSWORD = "wrong-password"
     ROLE_CONFLICT = "role-conflict"
@@ -97,6 +98,7 @@ ADVICE: dict[Cause, str] = {
     Cause.ALLOCATION_QUOTA: "The server allows this user no further allocation: close some, or raise the quota.",
     Cause.UNSUPPORTED: "Neither side can do this.",
     Cause.CONSENT_EXPIRED: "The path died or the other side went away: connect again, or restart.",
+    Cause.NO_CHECKS: "This side is lite and waits for the other's checks: see that the other side runs full ICE.",
     Cause.NO_RECENT_ANSWER: "The path may come back by itself; a restart looks for another one.",
     Cause.SIGNALLING_ENDED: "The signalling channel ended before both descriptions were exchanged.",
     Cause.CLOSED: "It was closed here.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any, Final
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.errors import InvalidState
 from icepath.ice.agent import Agent
 from icepath.ice.config import AgentConfig, Role, Server
-from icepath.machine import LocalAddress, Transport
+from icepath.machine import LocalAddress, Security, Transport
 from icepath.net import Address, Instant, RandomBytes
 from icepath.stun.authenticator import Authenticator, AuthenticatorConfig, User
 from icepath.stun.binding import BindingClient, BindingConfig
@@ -17,6 +18,7 @@ from icepath.stun.credentials import LongTermCredentials
 from icepath.stun.responder import BindingResponder, ResponderConfig
 from icepath.turn.client.allocation import Allocation
 from icepath.turn.client.config import AllocationConfig
+from icepath.turn.client.routes import Route, RoutePolicy
 from icepath.turn.server.config import TurnServerConfig
 from icepath.turn.server.server import TurnServer
 from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
@@ -30,6 +32,7 @@ CLIENT: Final = Address("192.168.1.10", 5000)
 OTHER_CLIENT: Final = Address("192.168.1.11", 5001)
 CLIENT_IPV6: Final = Address("2b00:1::10", 5000)
 SERVER: Final = Address("11.0.0.1", 3478)
+SERVER_IPV6: Final = Address("2b00::1", 3478)
 FRIEND: Final = Address("11.2.0.1", 6000)
 
 ALICE: Final = LongTermCredentials("alice", Secret("wonderland"))
@@ -77,6 +80,23 @@ def _find_user(name: str | bytes) -> User | None:
 
 def _allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
     config = AllocationConfig(SERVER, CLIENT, credentials=ALICE)
+    return Allocation(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+
+
+def _streamed_allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
+    routes = (Route(SERVER, Transport.TCP), Route(SERVER, Transport.TCP, Security.TLS, "turn.example.org"))
+    config = AllocationConfig(SERVER, CLIENT, ALICE, routes=routes, max_redirects=2)
+    return Allocation(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+
+
+def _racing_allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
+    routes = (
+        Route(SERVER),
+        Route(SERVER_IPV6, local=CLIENT_IPV6),
+        Route(SERVER, Transport.UDP, Security.DTLS, "turn.example.org"),
+        Route(SERVER, Transport.TCP),
+    )
+    config = AllocationConfig(SERVER, CLIENT, ALICE, routes=routes, transports=RoutePolicy.STAGGER, max_redirects=2)
     return Allocation(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
 
 
@@ -156,6 +176,24 @@ def _agent(random_bytes: RandomBytes, now: Instant) -> Agent:
     agent.add_local_address(LocalAddress(CLIENT, "eth0"), now=now)
     agent.add_local_address(LocalAddress(CLIENT_IPV6, "eth0"), now=now)
     agent.set_remote_description(_description(THEIRS, FRIEND), now=now)
+    return agent
+
+
+def _lite_agent(random_bytes: RandomBytes, now: Instant) -> Agent:
+    """Returns a lite agent whose friend is full."""
+    config = replace(_agent_config(OURS, Role.CONTROLLED), lite=True)
+    agent = Agent(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+    agent.add_local_address(LocalAddress(CLIENT, "eth0"), now=now)
+    agent.set_remote_description(_description(THEIRS, FRIEND), now=now)
+    return agent
+
+
+def _full_friend(random_bytes: RandomBytes, now: Instant) -> Agent:
+    """Returns the agent that checks and nominates."""
+    agent = Agent(_agent_config(THEIRS, Role.CONTROLLING), random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+    agent.add_local_address(LocalAddress(FRIEND, "eth0"), now=now)
+    agent.end_of_local_addresses(now=now)
+    agent.set_remote_description(replace(_description(OURS, CLIENT), lite=True, end_of_candidates=True), now=now)
     return agent
 
 
@@ -242,6 +280,24 @@ SUBJECTS: Final[tuple[Subject[Any], ...]] = (
         remotes=(SERVER, FRIEND),
     ),
     Subject(
+        "allocation on byte streams",
+        _streamed_allocation,
+        verbs=(_permit, _release, _bind_channel, _relay, _change_credentials),
+        peers=(TURN_SERVER,),
+        corpus=CHANNEL_DATA,
+        locals=(CLIENT,),
+        remotes=(SERVER, FRIEND),
+    ),
+    Subject(
+        "allocation in a race",
+        _racing_allocation,
+        verbs=(_permit, _release, _bind_channel, _relay, _change_credentials),
+        peers=(TURN_SERVER,),
+        corpus=CHANNEL_DATA,
+        locals=(CLIENT, CLIENT_IPV6),
+        remotes=(SERVER, SERVER_IPV6, FRIEND),
+    ),
+    Subject(
         "turn server",
         _turn_server,
         peers=(Peer(_busy_allocation, (CLIENT,)), Peer(_responder, (FRIEND,))),
@@ -267,6 +323,15 @@ SUBJECTS: Final[tuple[Subject[Any], ...]] = (
         corpus=(*CHANNEL_DATA, RTP),
         locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
         remotes=(FRIEND, SERVER, Address("2b00::7", 9)),
+    ),
+    Subject(
+        "lite agent",
+        _lite_agent,
+        verbs=(_add_address, _remove_address, _end_addresses, _add_candidate, _end_candidates, _send, _restart),
+        peers=(Peer(_full_friend, (FRIEND,)),),
+        corpus=(RTP,),
+        locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
+        remotes=(FRIEND, Address("2b00::7", 9)),
     ),
     MDNS,
 )

@@ -13,6 +13,7 @@ from icepath.errors import Cause, InvalidState
 from icepath.ice.agent import Agent
 from icepath.ice.config import Role
 from icepath.ice.events import DataReceived, PairSelected, ServerFailed, State, StateChanged
+from icepath.ice.pacer import DEFAULT_PACING
 from icepath.lab.encounter import Encounter, Plan, Side
 from icepath.net import Instant
 from icepath.sim.flow_table import DataDelivered
@@ -360,3 +361,37 @@ def test_two_runs_of_one_seed_are_the_same() -> None:
         assert encounter.a.runner is not None
         runs.append([(at, repr(event)) for at, event in encounter.a.runner.events])
     assert runs[0] == runs[1]
+
+
+@pytest.mark.rfc("8445", "8.2")
+@pytest.mark.parametrize(
+    ("place", "lite", "minimum"),
+    [
+        # A lite agent learns its pair from the nomination, 1.5 R after the first check; as it proposes no pacing, each
+        # of the two waits for a slot of 50 ms (RFC 8445 §14.2).
+        ("apdf", (False, True), 1.5 * R + 2 * DEFAULT_PACING),
+        ("sym", (False, True), 1.5 * R + 2 * DEFAULT_PACING),
+        ("none", (True, True), 0.0),
+    ],
+)
+@pytest.mark.parametrize("roles", [(Role.CONTROLLING, Role.CONTROLLED), (Role.CONTROLLED, Role.CONTROLLING)])
+def test_lite_agents_are_reached_by_full_ones_and_by_each_other(
+    place: str, lite: tuple[bool, bool], minimum: float, roles: tuple[Role, Role]
+) -> None:
+    encounter = Encounter(Plan(place, "none", lite=lite, roles=roles))
+    encounter.run(seconds=5.0, settle=True)
+    assert encounter.a.pair is not None
+    assert encounter.b.pair is not None
+    assert encounter.a.pair.remote_address == encounter.b.pair.local.address
+    usable = max(side.usable_at or 99.0 for side in (encounter.a, encounter.b)) - encounter.start
+    assert usable <= minimum + SLACK
+    for sender, receiver in ((encounter.a, encounter.b), (encounter.b, encounter.a)):
+        assert sender.runner is not None
+        assert receiver.runner is not None
+        agent = sender.agent
+        sender.runner.call(lambda now, agent=agent: agent.send(b"\x80over the lite path", now=now))  # type: ignore[misc]
+        encounter.world.run(seconds=0.2)
+        assert any(isinstance(event, (DataReceived, DataDelivered)) for _, event in receiver.runner.events)
+    encounter.world.run(seconds=120.0)
+    assert encounter.a.state is State.COMPLETED
+    assert encounter.b.state is State.COMPLETED

@@ -133,8 +133,13 @@ class Agent:
         self._finish(now)
 
     def set_servers(self, servers: Sequence[Server], *, now: Instant) -> None:
-        """Replaces the servers: new ones are asked, known ones get fresh credentials without losing the path."""
+        """Replaces the servers: new ones are asked, known ones get fresh credentials without losing the path.
+
+        Raises: InvalidArgument for a lite agent, which has host candidates only (RFC 8445 §5.2).
+        """
         now = self._begin_verb(now)
+        if servers and self._core.config.lite:
+            raise InvalidArgument("a lite agent has host candidates only: no servers (RFC 8445 §5.2)")
         self._gatherer.set_servers(tuple(servers), now=now)
         self._finish(now)
 

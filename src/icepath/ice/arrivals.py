@@ -18,6 +18,7 @@ from icepath.ice.core import Check, Core, Purpose, ServerQuery, Socket
 from icepath.ice.events import DataReceived, State
 from icepath.ice.gathering import Gatherer
 from icepath.ice.incoming import Incoming, Learnt
+from icepath.ice.lite import trust
 from icepath.ice.outgoing import Judgement, Outgoing, Verdict
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.remote import RemoteSide
@@ -124,6 +125,8 @@ class Arrivals:
     def on_learnt(self, learnt: Learnt, *, now: Instant) -> None:
         """Takes in what a check of the other side told."""
         pair = learnt.pair
+        if self._core.config.lite:
+            trust(self._consent, pair, now=now)
         if learnt.is_nominated:
             stream = self._core.streams[pair.stream]
             generation = self._core.generation_of(pair)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from icepath.errors import Cause
 from icepath.ice.core import Core
+from icepath.ice.pairing import is_passive
 from icepath.ice.stream import Generation, Stream
 
 
@@ -14,6 +15,8 @@ def cause_of_failure(core: Core, stream: Stream, *, heard_server: bool, asked_se
         return Cause.NO_CANDIDATES
     if generation.remote is None or not generation.remote_candidates:
         return Cause.NO_REMOTE_CANDIDATES
+    if is_passive(core, generation):
+        return Cause.WRONG_PASSWORD if generation.was_refused else Cause.NO_CHECKS
     pairs = generation.checklist.pairs.values()
     if not pairs:
         return Cause.NO_COMMON_FAMILY

@@ -15,6 +15,7 @@ from icepath.ice.checklist import ChecklistState
 from icepath.ice.consent import Consent
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.events import PairSelected, PairValidated, PolicyFailed, State, StateChanged, StreamFailed
+from icepath.ice.lite import select, trust
 from icepath.ice.nomination import Nominate, NominationView, PairView, Wait, nominate_best
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.pairing import can_send, discard_pair
@@ -99,6 +100,9 @@ class Conclusion:
 
     def nominate(self, *, now: Instant) -> None:
         """Asks the policy about every component that has no nominated pair (RFC 8445 §8.1.1)."""
+        if self._core.config.lite:
+            self._settle_lite(now=now)
+            return
         if not self._core.is_controlling:
             return
         for stream in self._core.streams.values():
@@ -108,6 +112,13 @@ class Conclusion:
             for component in stream.components:
                 if component not in generation.concluded:
                     self._nominate_component(stream, generation, component, now=now)
+
+    def _settle_lite(self, *, now: Instant) -> None:
+        """Concludes components between two lite agents, without checks (RFC 8445 §8.2)."""
+        for stream in self._core.streams.values():
+            for pair in select(stream, stream.current, now=now):
+                trust(self._consent, pair, now=now)
+                self.on_nominated(stream, stream.current, pair, now=now)
 
     def _nominate_component(self, stream: Stream, generation: Generation, component: int, *, now: Instant) -> None:
         pairs: list[CandidatePair] = []
@@ -219,7 +230,7 @@ class Conclusion:
         self._fail(stream, cause)
 
     def _can_send(self, pair: CandidatePair) -> bool:
-        return can_send(self._core, pair)
+        return not self._core.config.lite and can_send(self._core, pair)
 
     def recheck(self, stream: Stream) -> None:
         """Tries failed pairs again while patience lasts: the other side may have come late."""

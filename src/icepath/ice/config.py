@@ -98,6 +98,8 @@ class AgentConfig:
     servers: tuple[Server, ...] = ()
     relay_only: bool = False
     """Announces relayed candidates only, and sends to the remote from nothing else."""
+    lite: bool = False
+    """Host candidates only, no checks: for machines with public addresses (RFC 8445 §2.5)."""
     pacing: Seconds = MIN_PACING
     """Ta as proposed to the other side."""
     patience: Seconds = DEFAULT_PATIENCE
@@ -133,5 +135,7 @@ class AgentConfig:
             raise InvalidArgument(
                 f"patience {self.patience} s, recheck interval {self.recheck_interval} s: finite, not below 0"
             )
+        if self.lite and (self.servers or self.relay_only):
+            raise InvalidArgument("a lite agent has host candidates only: no servers, no relay_only (RFC 8445 §5.2)")
         if min(self.max_pairs, self.max_remote_candidates, self.max_early_checks) < 1:
             raise InvalidArgument("limits must be at least 1")

@@ -7,7 +7,7 @@ for two intervals makes the pair quiet, which is reported as *disconnected* and 
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf
 from typing import Final, final
 
 from icepath.entropy import jitter
@@ -31,6 +31,8 @@ JITTER_HIGH: Final = 1.2
 STEP: Final[Seconds] = 0.125
 # RFC 7675 §5.1: "transmitted once only"; an answer is awaited as long as it could still renew consent.
 CONSENT_POLICY: Final = RetransmissionPolicy(rto=CONSENT_LIFETIME, rc=1, rm=1)
+# RFC 8445 §11: "Agents SHOULD use a Tr value of 15 seconds", for lite agents, which check no consent.
+KEEPALIVE_INTERVAL: Final[Seconds] = 15.0
 # Quiet for this many consent intervals is *disconnected*: one lost check or answer is not enough.
 QUIET_INTERVALS: Final = 2.0
 
@@ -81,7 +83,7 @@ class Consent:
             return
         self._watched[pair.id] = pair
         self._schedule(pair, now=now)
-        self._core.timers.set(TimerKey(_EXPIRY, pair.id), pair.consent_until)
+        self._core.timers.set(TimerKey(_EXPIRY, pair.id), None if pair.consent_until == inf else pair.consent_until)
         self.is_quiet(pair, now)
 
     def unwatch(self, pair: CandidatePair) -> None:
@@ -96,6 +98,8 @@ class Consent:
 
     def quiet_at(self, pair: CandidatePair, now: Instant) -> Instant:
         """Returns when the pair counts as quiet if nothing more is heard."""
+        if pair.consent_until == inf:
+            return inf  # a lite agent's, whose peer has not renewed consent so far: silence tells nothing
         heard = pair.last_heard if pair.last_heard is not None else now
         return heard + QUIET_INTERVALS * self._core.config.consent_interval
 
@@ -104,13 +108,16 @@ class Consent:
         at = self.quiet_at(pair, now)
         if now >= at:
             return True
-        self._core.timers.set(TimerKey(_LIVENESS, pair.id), at)
+        self._core.timers.set(TimerKey(_LIVENESS, pair.id), None if at == inf else at)
         return False
 
     def check(self, generation: Generation, pair: CandidatePair, *, now: Instant) -> None:
         """Sends one consent check and schedules the next."""
         self._schedule(pair, now=now)
         if generation.remote is None or pair.local.base not in self._core.sockets:
+            return
+        if self._core.config.lite:
+            self._keep_alive(pair, now=now)
             return
         _, attributes = check_attributes(self._core, generation, pair, use_candidate=False)
         transaction_id = self._core.transaction_id()
@@ -129,7 +136,15 @@ class Consent:
         pair.counts.requests_sent += 1
         self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
 
+    def _keep_alive(self, pair: CandidatePair, *, now: Instant) -> None:
+        """Sends what a lite agent sends instead: a Binding indication, which wants no answer (RFC 8445 §11)."""
+        payload = encode_message(_BINDING, MessageClass.INDICATION, self._core.transaction_id(), fingerprint=True)
+        self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
+
     def _schedule(self, pair: CandidatePair, *, now: Instant) -> None:
+        if self._core.config.lite:
+            self._core.timers.set(TimerKey(_CONSENT, pair.id), now + KEEPALIVE_INTERVAL)
+            return
         interval = self._core.config.consent_interval
         delay = jitter(JITTER_LOW * interval, JITTER_HIGH * interval - STEP, self._core.random_bytes)
         self._core.timers.set(TimerKey(_CONSENT, pair.id), ceil((now + delay) / STEP) * STEP)

@@ -13,6 +13,7 @@ from icepath.errors import DecodeError, DecodeReason
 from icepath.ice.candidate import LEARNT_FOUNDATION
 from icepath.ice.config import Role
 from icepath.ice.core import Core, Socket
+from icepath.ice.lite import accept
 from icepath.ice.outgoing import ROLE_CONFLICT
 from icepath.ice.pair import CandidatePair, PairKey, PairState
 from icepath.ice.pairing import base_candidate, make_pair
@@ -126,6 +127,8 @@ class Incoming:
     def _repair_roles(self, message: Message) -> bool:
         """Settles a role conflict (RFC 8445 §7.3.1.1); False when the answer must be 487."""
         core = self._core
+        if core.config.lite:
+            return message.get(IceControlled) is None  # RFC 8445 §6.1.1: the full agent is controlling, whoever ties
         if core.is_controlling:
             theirs = message.get(IceControlling)
             if theirs is None:
@@ -197,6 +200,8 @@ class Incoming:
         pair.counts.responses_sent += 1
         pair.last_heard = now
         is_nominating = check.use_candidate and not self._core.is_controlling
+        if self._core.config.lite:
+            return self._follow_up_lite(pair, is_nominating=is_nominating, now=now)
         if is_nominating and pair.valid is not None and not pair.may_send_data(now):
             # Consent ran out while another pair was in use: a check has to regain it first (RFC 7675 §5.1).
             generation.checklist.enqueue_triggered(pair)
@@ -207,6 +212,12 @@ class Incoming:
                 return Learnt(pair, is_nominated=True)
             pair.nominate_on_success = True
         return Learnt(pair)
+
+    def _follow_up_lite(self, pair: CandidatePair, *, is_nominating: bool, now: Instant) -> Learnt | None:
+        """Takes a nomination as the other side's decision; other checks tell that it still consents (§7.3.2)."""
+        if is_nominating:
+            accept(pair, now=now)
+        return Learnt(pair, is_nominated=is_nominating) if pair.is_valid else None
 
     def _pair_of(
         self, stream: Stream, generation: Generation, check: EarlyCheck, *, now: Instant

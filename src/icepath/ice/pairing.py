@@ -20,10 +20,15 @@ def base_candidate(generation: Generation, socket: Socket) -> LocalCandidate | N
     return generation.local_at(socket.address, socket.component)
 
 
+def is_passive(core: Core, generation: Generation) -> bool:
+    """Says whether this agent is lite and waits for the checks of a full one: it forms no pairs of its own."""
+    return core.config.lite and not (generation.remote is not None and generation.remote.is_lite)
+
+
 def pair_socket(core: Core, socket: Socket) -> None:
     """Pairs a new base with the remote candidates told so far; learnt ones have their pair (RFC 8445 §7.3.1.3)."""
     generation = core.streams[socket.stream].current
-    if generation.remote is None:
+    if generation.remote is None or is_passive(core, generation):
         return
     for (address, component), candidate in list(generation.remote_candidates.items()):
         if component == socket.component and not is_learnt(candidate):
@@ -32,6 +37,8 @@ def pair_socket(core: Core, socket: Socket) -> None:
 
 def pair_remote(core: Core, stream: Stream, candidate: Candidate, address: Address) -> None:
     """Pairs a new remote candidate with the bases known so far."""
+    if is_passive(core, stream.current):
+        return
     for socket in list(core.sockets.values()):
         if socket.stream == stream.id:
             _form(core, stream.current, socket, candidate, address)

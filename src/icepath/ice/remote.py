@@ -77,9 +77,11 @@ class RemoteSide:
         # RFC 8445 §14.2: the higher proposal rules, of all streams, as they share one pace.
         remotes = [each.current.remote for each in core.streams.values() if each.current.remote is not None]
         core.pacer.agree(core.config.pacing, max(_proposal(remote) for remote in remotes))
-        if description.lite and not core.is_controlling:
-            # RFC 8445 §6.1.1: with a lite agent, the full one takes the controlling role.
-            core.change_role(Role.CONTROLLING, draw_tie_breaker=False)
+        if description.lite is not core.config.lite:
+            # RFC 8445 §6.1.1: of a lite agent and a full one, the full one takes the controlling role.
+            role = Role.CONTROLLED if core.config.lite else Role.CONTROLLING
+            if core.role is not role:
+                core.change_role(role, draw_tie_breaker=False)
         for key, candidate in list(generation.remote_candidates.items()):
             if candidate.ufrag is not None and candidate.ufrag != description.ufrag:
                 del generation.remote_candidates[key]

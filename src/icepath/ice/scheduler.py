@@ -43,6 +43,8 @@ class Scheduler:
             self.use_slot(now=now)
 
     def _has_work(self) -> bool:
+        if self._core.config.lite:
+            return False  # RFC 8445 §6.2: a lite agent sends no checks
         return self._gatherer.has_asks or self._core.checklists.has_triggered() or self._has_ordinary()
 
     def _has_ordinary(self) -> bool:

@@ -49,7 +49,9 @@ def local_description(core: Core, stream: Stream, *, is_done: bool) -> Descripti
         candidates=tuple(announced),
         options=ICE_OPTIONS,
         end_of_candidates=is_done,
-        pacing=round(core.config.pacing * MILLISECONDS),
+        # RFC 8839 §4.2.2: a lite implementation proposes none, as it paces nothing.
+        pacing=None if core.config.lite else round(core.config.pacing * MILLISECONDS),
+        lite=core.config.lite,
     )
 
 

@@ -79,6 +79,7 @@ class Plan:
     """The share of packets lost on each client's access link, towards the network only."""
     honours_flows: bool = True
     relay_only: bool = False
+    lite: tuple[bool, bool] = (False, False)
     password: Secret = PASSWORD
     """What the agents tell the TURN server; it knows `PASSWORD`."""
     roles: tuple[Role, Role] = (Role.CONTROLLING, Role.CONTROLLED)
@@ -100,8 +101,8 @@ class Encounter:
         self.world = self.network.world
         self.start = self.world.now
         self._start_server()
-        self.a = self._side("a", self.network.a, plan.roles[0])
-        self.b = self._side("b", self.network.b, plan.roles[1])
+        self.a = self._side("a", self.network.a, plan.roles[0], lite=plan.lite[0])
+        self.b = self._side("b", self.network.b, plan.roles[1], lite=plan.lite[1])
 
     def _start_server(self) -> None:
         hosts = (topology.SERVER_IPV4, topology.SERVER_IPV6)
@@ -133,13 +134,14 @@ class Encounter:
                 servers.append(Server(parse_server_uri(f"stun:{each}")))
         return tuple(servers)
 
-    def _side(self, name: str, host: Host, role: Role) -> Side:
+    def _side(self, name: str, host: Host, role: Role, *, lite: bool) -> Side:
         rng = random.Random(f"{name} {self.plan.seed}")
         config = AgentConfig(
             credentials=ice_credentials(rng.randbytes),
             role=role,
-            servers=self._servers(host),
+            servers=() if lite else self._servers(host),
             relay_only=self.plan.relay_only,
+            lite=lite,
         )
         agent = Agent(config, random_bytes=rng.randbytes, reserve_slot=SlotCalendar(), now=self.world.now)
         return Side(name, host, agent)

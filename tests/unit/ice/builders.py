@@ -74,6 +74,10 @@ def config(role: Role = Role.CONTROLLING) -> AgentConfig:
     return AgentConfig(OWN, role)
 
 
+def lite_config(role: Role = Role.CONTROLLED) -> AgentConfig:
+    return AgentConfig(OWN, role, lite=True)
+
+
 class Bench:
     """Is the parts of one agent on a table, as the agent wires them, without the agent."""
 

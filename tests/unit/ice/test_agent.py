@@ -48,6 +48,7 @@ from unit.ice.builders import (
     SERVER,
     candidate,
     check_from_remote,
+    lite_config,
     named_candidate,
     reply,
     server_at,
@@ -415,3 +416,9 @@ def test_relay_only_pairs_no_host_socket() -> None:
     table.meet(REMOTE)
     table.host()
     assert table.agent.snapshot().pairs == ()
+
+
+def test_a_lite_agent_takes_no_servers() -> None:
+    table = Table(lite_config())
+    with pytest.raises(InvalidArgument, match="host candidates only"):
+        table.agent.set_servers([server_at(SERVER, "stun")], now=0.0)

@@ -47,6 +47,7 @@ from unit.ice.builders import (
     REMOTE,
     SERVER,
     check_from_remote,
+    lite_config,
     named_candidate,
     reply,
     server_at,
@@ -359,3 +360,11 @@ def test_an_answer_about_a_name_that_nobody_asked_for_is_dropped() -> None:
     table.take()
     table.agent.receive(Failed(Handle(99), FailReason.RESOLVER), now=0.0)
     assert table.drops() == [DropReason.UNKNOWN_HANDLE]
+
+
+def test_what_a_full_peer_nominates_a_lite_agent_trusts() -> None:
+    table = Table(lite_config())
+    table.host()
+    table.meet(REMOTE, ended=True)
+    table.receive(check_from_remote(role=Role.CONTROLLING, use_candidate=True).data)
+    assert states(table)[-1] is State.COMPLETED

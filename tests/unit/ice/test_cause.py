@@ -8,7 +8,7 @@ from icepath.ice.pair import CandidatePair
 from icepath.net import Address
 from icepath.wire.attributes import XorMappedAddress
 from icepath.wire.message import decode_message
-from unit.ice.builders import HOST, OWN_KEY, REMOTE, Bench, candidate, reply, transaction_of
+from unit.ice.builders import HOST, OWN_KEY, REMOTE, Bench, candidate, lite_config, reply, transaction_of
 
 
 def bench() -> tuple[Bench, CandidatePair]:
@@ -76,3 +76,11 @@ class TestCauseOfFailure:
         table, pair = bench()
         pair.counts.responses_received = int(answered)
         assert cause(table, heard=heard, asked=asked) is expected
+
+
+@pytest.mark.parametrize("was_refused", [True, False])
+def test_a_lite_agent_that_was_never_checked_is_told_from_one_with_another_password(was_refused: bool) -> None:
+    table = Bench(lite_config())
+    table.add_host()
+    table.meet(candidate()).was_refused = was_refused
+    assert cause(table) is (Cause.WRONG_PASSWORD if was_refused else Cause.NO_CHECKS)

@@ -17,7 +17,7 @@ from icepath.ice.stream import Generation
 from icepath.machine import DropFlow, FlowKey
 from icepath.net import Address, Instant
 from icepath.wire.candidate_line import CandidateType
-from unit.ice.builders import HOST, RELAYED, REMOTE, Bench, candidate, config
+from unit.ice.builders import HOST, RELAYED, REMOTE, Bench, candidate, config, lite_config
 
 SECOND_HOST = Address("192.0.2.1", 4002)
 SECOND_REMOTE = Address("198.51.100.7", 5002)
@@ -670,3 +670,25 @@ class TestOverallState:
             pairs += table.generation(stream).checklist.pairs.values()
         table.take()
         return table, pairs
+
+
+class TestLite:
+    @pytest.mark.rfc("8445", "8.2")
+    def test_two_lite_agents_conclude_without_checks_whatever_their_roles(self) -> None:
+        for role in Role:
+            table = Bench(lite_config(role))
+            table.add_host()
+            generation = table.meet(candidate(), lite=True)
+            generation.remote_ended = True
+            table.conclusion.nominate(now=1.0)
+            table.conclusion.update(now=1.0)
+            assert table.conclusion.state is State.COMPLETED
+            assert table.sent() == []
+
+    def test_it_does_not_wait_for_checks_it_will_never_send(self) -> None:
+        table = Bench(lite_config())
+        table.add_host()
+        table.make_pair(table.core.sockets[HOST])
+        table.meet()
+        table.conclusion.update(now=40.0)
+        assert table.conclusion.state is State.FAILED

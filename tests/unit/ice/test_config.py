@@ -160,3 +160,10 @@ class TestServer:
 
 def test_roles_are_the_words_of_the_rfc() -> None:
     assert [role.value for role in Role] == ["controlling", "controlled"]
+
+
+@pytest.mark.rfc("8445", "5.2")
+@pytest.mark.parametrize("wrong", [{"relay_only": True}, {"servers": (Server(parse_server_uri("stun:192.0.2.1")),)}])
+def test_a_lite_agent_has_host_candidates_only(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgument, match="host candidates only"):
+        make(lite=True, **wrong)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -24,6 +25,7 @@ from unit.ice.builders import (
     Bench,
     candidate,
     config,
+    lite_config,
     reply,
 )
 
@@ -237,3 +239,35 @@ class TestWatching:
         pair.last_heard = None
         assert table.consent.quiet_at(pair, 4.0) == 14.0
         assert not table.consent.is_quiet(pair, 4.0)
+
+
+class TestLite:
+    def lite(self) -> tuple[Bench, CandidatePair]:
+        table = Bench(lite_config())
+        socket = table.add_host()
+        table.meet(candidate(), lite=True)
+        (pair,) = table.generation().checklist.pairs.values()
+        pair.valid = pair.local
+        pair.consent_until = inf
+        assert pair.local.base == socket.address
+        table.take()
+        return table, pair
+
+    @pytest.mark.rfc("8445", "11")
+    def test_it_sends_indications_every_15_seconds_and_no_checks(self) -> None:
+        table, pair = self.lite()
+        table.consent.watch(pair, now=1.0)
+        assert deadline(table, TimerKind.CONSENT, pair) == 16.0
+        table.consent.check(table.generation(), pair, now=16.0)
+        (sent,) = table.sent()
+        message = decode_message(sent.payload)
+        assert (message.message_class, message.has_fingerprint) == (MessageClass.INDICATION, True)
+        assert not message.has_integrity
+        assert deadline(table, TimerKind.CONSENT, pair) == 31.0
+
+    def test_trust_without_end_arms_no_deadline_and_is_never_quiet(self) -> None:
+        table, pair = self.lite()
+        table.consent.watch(pair, now=1.0)
+        assert deadline(table, TimerKind.EXPIRY, pair) is None
+        assert deadline(table, TimerKind.LIVENESS, pair) is None
+        assert not table.consent.is_quiet(pair, 1e9)

@@ -41,6 +41,7 @@ from unit.ice.builders import (
     candidate,
     check_from_remote,
     config,
+    lite_config,
 )
 
 STRANGER_KEY = short_term_key(Secret("nobody's password 0123456"))
@@ -535,3 +536,37 @@ class TestConcludedComponent:
         ask(table, socket, check_from_remote(), OTHER_REMOTE)
         assert table.core.checklists.next_triggered() is None
         assert table.core.checklists.next_ordinary(lambda _: True) is None
+
+
+class TestLite:
+    def lite(self) -> tuple[Bench, Socket]:
+        table = Bench(lite_config())
+        socket = table.add_host()
+        table.meet(candidate())
+        table.take()
+        return table, socket
+
+    @pytest.mark.rfc("8445", "7.3.2")
+    def test_a_nomination_makes_a_valid_pair_and_no_check(self) -> None:
+        table, socket = self.lite()
+        learnt = ask(table, socket, check_from_remote(role=Role.CONTROLLING, use_candidate=True))
+        assert learnt is not None
+        assert learnt.is_nominated
+        assert learnt.pair.is_valid
+        assert not table.core.checklists.has_triggered()
+
+    def test_other_checks_count_only_on_a_pair_that_is_valid(self) -> None:
+        table, socket = self.lite()
+        assert ask(table, socket, check_from_remote(role=Role.CONTROLLING)) is None
+        ask(table, socket, check_from_remote(role=Role.CONTROLLING, use_candidate=True))
+        learnt = ask(table, socket, check_from_remote(role=Role.CONTROLLING))
+        assert learnt is not None
+        assert not learnt.is_nominated
+
+    @pytest.mark.rfc("8445", "6.1.1")
+    def test_a_controlled_peer_is_told_of_the_conflict_whoever_ties(self) -> None:
+        for tie_breaker in (0, 2**64 - 1):
+            table, socket = self.lite()
+            assert ask(table, socket, check_from_remote(role=Role.CONTROLLED, tie_breaker=tie_breaker)) is None
+            assert code_of(answer(table)) == 487
+            assert not table.core.is_controlling

@@ -31,6 +31,7 @@ from unit.ice.builders import (
     candidate,
     check_from_remote,
     config,
+    lite_config,
     local_candidate,
 )
 
@@ -263,3 +264,17 @@ class TestFlowKey:
         assert flow_key(table.core, pair) is None
         channel = table.bind_channel(relay)
         assert flow_key(table.core, pair) == FlowKey(HOST, SERVER, channel)
+
+
+class TestLite:
+    @pytest.mark.rfc("8445", "6.2")
+    @pytest.mark.parametrize("is_host_first", [True, False])
+    def test_pairs_nothing_with_a_full_agent_all_with_a_lite_one(self, is_host_first: bool) -> None:
+        for peer_is_lite in (False, True):
+            table = Bench(lite_config())
+            if is_host_first:
+                table.add_host()
+            table.meet(candidate(), lite=peer_is_lite)
+            if not is_host_first:
+                table.add_host()
+            assert paths(table) == ({(HOST, REMOTE)} if peer_is_lite else set())

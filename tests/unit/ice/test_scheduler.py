@@ -10,7 +10,7 @@ from icepath.ice.pair import CandidatePair, PairState
 from icepath.machine import Datagram
 from icepath.net import Address, Instant
 from icepath.wire.message import MessageClass, Method, decode_message
-from unit.ice.builders import HOST, RELAYED, REMOTE, SERVER, Bench, candidate, config, server_at
+from unit.ice.builders import HOST, RELAYED, REMOTE, SERVER, Bench, candidate, config, lite_config, server_at
 
 PACING = 0.005
 REMOTES = [Address("198.51.100.7", 5000 + number) for number in range(8)]
@@ -177,3 +177,14 @@ class TestRelays:
         envelope = decode_message(sent.payload)
         assert (envelope.method, envelope.message_class) == (Method.SEND, MessageClass.INDICATION)
         assert pair.remote_address == REMOTE
+
+
+@pytest.mark.rfc("8445", "6.2")
+def test_a_lite_agent_wants_no_slot() -> None:
+    table = Bench(lite_config())
+    table.add_host()
+    table.meet(candidate(), lite=True)
+    table.core.touch()
+    table.scheduler.want_slot(now=1.0)
+    assert slot(table) is None
+    assert table.sent() == []
