@@ -5,7 +5,8 @@
 Needs root (namespaces). Each client is 25 ms from the server, so the unit R, a round trip between two clients or
 through a relay, is 100 ms. The time is from the start of gathering to both sides being able to send data;
 signalling is immediate. Every figure is a median. An agent given as `a:b` is a mixed pair: a controls. How rows are
-built and minima derived: tests/interop/lab, rows.py and minima.py.
+built and minima derived: tests/interop/lab, rows.py and minima.py. Where two of ours need notably more than the
+minimum, a line below the row says what the time went into, as the same row tells in virtual time (virtual.py).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from interop.lab import agents, coturn, namespaces
 from interop.lab.minima import BOUNDS
 from interop.lab.rows import ROUND_TRIP, World, world
 from interop.lab.runner import AgentKind, PairResult, Plan, run_pair
+from virtual import NOTABLE, why
 
 LOSS_ROWS = ("none:none", "apdf:apdf", "sym:apdf", "sym:sym")
 TIMEOUT = 20.0
@@ -102,6 +104,8 @@ def main() -> int:
     for row in rows:
         results[row] = measure(row, pairs, options)
         print(line(row, results[row], loss=bool(options.loss)), flush=True)
+        if not options.loss and (reason := excess(row, results[row])):
+            print(f"    {reason}", flush=True)
     print(f"load average {os.getloadavg()[0]:.2f}")
     print(cpu_line(results, pairs))
     if options.json:
@@ -174,6 +178,14 @@ def line(row: str, result: Mapping[str, Samples], *, loss: bool) -> str:
         if minimum is not None and samples.median is not None
     ]
     return f"{row:<20}{shown:>8}{cells}    {', '.join(differences)}"
+
+
+def excess(row: str, result: Mapping[str, Samples]) -> str | None:
+    """What costs our own agents the difference, when there is one to speak of."""
+    ours, least = result.get("icepath"), BOUNDS.get(row)
+    if ours is None or ours.median is None or least is None or ours.median - least.round_trips <= NOTABLE:
+        return None
+    return why(row, least.round_trips)
 
 
 def cpu_line(results: Mapping[str, Mapping[str, Samples]], pairs: list[str]) -> str:

@@ -6,19 +6,25 @@
 The minimum is the time until both sides know each other's first useful candidates, plus one round trip for
 the check. "usable" is the later side's first valid pair, counted from the start of both. Under loss, "lawful" beside
 the 99th percentile is what it cannot be below while nobody repeats sooner than RFC 8445 §14.3 allows: lawful.py
-derives and computes it for the loss that was asked for.
+derives and computes it for the loss that was asked for. Where a row needs notably more than its minimum, a line
+below it says what the time went into, read from the packets of that run.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import time
 
-from icepath.lab.encounter import Encounter, Plan
+from icepath.errors import InvalidArgument
+from icepath.lab.encounter import Encounter, Plan, Side
+from icepath.sim.packet import PacketRecord, Verdict
 from lawful import bound
 
 R = 0.1
+# What a row may need beyond its minimum before somebody wants to know why: six slots of 5 ms.
+NOTABLE = 0.3
 ROWS: list[tuple[str, str | None, float]] = [
     ("none", "none", 1.0),
     ("apdf", "none", 1.5),
@@ -62,6 +68,49 @@ def usable_after(plan: Plan) -> float | None:
     return None if None in times or latest is None else (latest - encounter.start) / R
 
 
+# A Binding request, and its success, bare or inside a TURN message: type, length, magic cookie, transaction.
+CHECK = re.compile(rb"\x00\x01..\x21\x12\xa4\x42(.{12})", re.DOTALL)
+ANSWER = re.compile(rb"\x01\x01..\x21\x12\xa4\x42(.{12})", re.DOTALL)
+
+
+def why(row: str, minimum: float) -> str:
+    """Returns in one line what a row's time beyond its minimum goes into, as the packets in virtual time tell."""
+    a, _, b = row.partition(":")
+    records: list[PacketRecord] = []
+    try:
+        encounter = Encounter(Plan(a, b or None))
+    except InvalidArgument as error:
+        return f"not to be had in virtual time: {error}"
+    encounter.world.on_packet(records.append)
+    encounter.run(seconds=60.0)
+    late = max((encounter.a, encounter.b), key=lambda side: side.usable_at or float("inf"))
+    if late.usable_at is None:
+        return f"{late.name} does not connect in virtual time either"
+    took = (late.usable_at - encounter.start) / R
+    if took - minimum <= NOTABLE:
+        return f"{took:.2f} R in virtual time: the rest is not the agent's waiting but load, programs, real servers"
+    return _history(late, late.usable_at, encounter.start, records)
+
+
+def _history(late: Side, usable_at: float, start: float, records: list[PacketRecord]) -> str:
+    """Returns when the late side's answered check left, and what became of those it sent there before."""
+    mine = [record for record in records if record.where == late.name and record.at <= usable_at]
+    came = [record.payload for record in mine if record.verdict is Verdict.DELIVERED]
+    answers = [found[1] for payload in came if (found := ANSWER.search(payload))]
+    went = [record for record in mine if record.verdict is Verdict.SENT]
+    sent = [(record, found[1]) for record in went if (found := CHECK.search(record.payload))]
+    winner, _ = next((each for each in sent if each[1] == answers[-1]), (None, b""))
+    if winner is None:
+        return f"{late.name} was answered, but its check is not in the capture"
+    left = f"{late.name}'s check that was answered left at {(winner.at - start) / R:.2f} R"
+    for earlier, transaction in sent:
+        if earlier.at < winner.at and earlier.destination == winner.destination and transaction not in answers:
+            drops = [each for each in records if each.verdict is Verdict.DROPPED and transaction in each.payload]
+            fate = f"was dropped at {drops[0].where} ({drops[0].loss})" if drops else "got no answer in time"
+            return f"{left}: the one of {(earlier.at - start) / R:.2f} R {fate}"
+    return f"{left}: nothing was sent there before"
+
+
 def print_table() -> None:
     """Prints every row of NATs beside its minimum."""
     print(f"{'NAT A : NAT B':22} {'minimum':>8} {'ours':>6} {'over':>6}")
@@ -70,6 +119,8 @@ def print_table() -> None:
         name = a if b is None else f"{a}:{b}"
         shown, over = ("fails", "") if ours is None else (f"{ours:.2f}", f"{ours - minimum:+.2f}")
         print(f"{name:22} {minimum:8.1f} {shown:>6} {over:>6}")
+        if ours is None or ours - minimum > NOTABLE:
+            print(f"    {why(name, minimum)}")
 
 
 def print_losses(loss: float, seeds: int) -> None:
