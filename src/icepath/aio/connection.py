@@ -107,9 +107,9 @@ class Connection:
     @property
     def selected_pair(self) -> CandidatePair | None:
         """Returns the pair that carries the data of component 1 now, or None."""
-        snapshot = self._session.snapshot()
-        pairs = () if snapshot is None else snapshot.pairs
-        return next((pair_of(pair) for pair in pairs if pair.is_selected and pair.component == 1), None)
+        agent = self._session.agent
+        pair = None if agent is None else agent.selected_pair()
+        return None if pair is None else pair_of(pair)
 
     @property
     def local_description(self) -> Description:
@@ -339,7 +339,7 @@ class Connection:
         elapsed = now - self._since
         if state in USABLE and not self._had_path:
             self._had_path = True
-            if outcome.logger.isEnabledFor(logging.INFO):  # a snapshot is not made for nobody
+            if outcome.logger.isEnabledFor(logging.INFO):  # nothing is looked up for nobody
                 outcome.log_connected(self.selected_pair, elapsed)
         if state is State.FAILED or state is State.CLOSED:
             self._end(cause or Cause.CLOSED, elapsed)
@@ -349,8 +349,8 @@ class Connection:
         self._report(StateChanged(state, cause))
 
     def _end(self, cause: Cause, elapsed: Seconds) -> None:
-        snapshot = self._session.snapshot()
-        evidence = "" if snapshot is None else outcome.evidence_of(cause, snapshot, elapsed)
+        snapshot = None if cause in outcome.WITHOUT_EVIDENCE else self._session.snapshot()
+        evidence = "" if snapshot is None else outcome.evidence_of(snapshot, elapsed)
         self._failure = outcome.failure(cause, evidence, had_path=self._had_path)
         if cause is not Cause.CLOSED:
             outcome.log_failed(self._failure, elapsed, had_path=self._had_path)

@@ -53,11 +53,11 @@ class QueuedError(NamedTuple):
     """True when the kernel itself refused the datagram being sent."""
 
 
-def enable(sock: socket.socket) -> None:
+def enable(sock: socket.socket, *, is_ipv6: bool) -> None:
     """Asks the kernel to keep ICMP errors for this socket."""
     if sys.platform != "linux":
         return
-    if sock.family == socket.AF_INET6:
+    if is_ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)

@@ -11,14 +11,16 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import Enum, auto
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, TypeAlias, final
 
 import ifaddr
 
-from icepath.net import Instant, IPAddress, Seconds, canonical_host
+from icepath.net import Instant, Seconds, canonical_host
 
 InterfaceFilter: TypeAlias = Callable[[str, str], bool]
 """Says whether (interface name, IP address) may be used."""
@@ -135,8 +137,9 @@ def choose(
         if level is not None:
             # IPv4 link-local: of use between two computers on one cable, and rarely else.
             is_last_resort = address.host.startswith("169.254.")
-            chosen[address.host] = replace(address, cost=max(level, COST_METERED) if is_last_resort else level)
-    return tuple(sorted(_without_trackable(list(chosen.values()), flags), key=lambda address: address.cost))
+            worth = max(level, COST_METERED) if is_last_resort else level
+            chosen[address.host] = HostAddress(address.host, address.interface, address.scope_id, worth, address.prefix)
+    return tuple(sorted(_without_trackable(list(chosen.values()), flags), key=attrgetter("cost")))
 
 
 def is_external(name: str, _host: str) -> bool:
@@ -185,24 +188,35 @@ def _system_addresses() -> Iterable[HostAddress]:
 
 
 def _is_candidate(address: HostAddress, loopback: bool, flags: dict[str, int]) -> bool:
-    parsed = _parsed(address.host)
-    if parsed.is_loopback:
+    use = _use_of(address.host)
+    if use is Use.LOOPBACK:
         # RFC 8445 §5.1.1.1: "Addresses from a loopback interface MUST NOT be included".
         return loopback
-    if parsed.is_unspecified or parsed.is_multicast:
-        return False
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return True
-    # RFC 8445 §5.1.1.1: no site-local and no IPv4-compatible ones. Link-local ones would need a zone, which
-    # candidates have not, and MUST NOT be told beside addresses that prevent tracking.
-    if parsed.is_site_local or parsed.is_link_local or parsed in IPV4_COMPATIBLE:
-        return False
-    return not flags.get(address.host, 0) & FLAGS_UNUSABLE
+    return use is Use.ANY and not flags.get(address.host, 0) & FLAGS_UNUSABLE
+
+
+class Use(Enum):
+    """Is what an address may serve for."""
+
+    NONE = auto()
+    LOOPBACK = auto()
+    ANY = auto()
 
 
 @lru_cache(maxsize=256)
-def _parsed(host: str) -> IPAddress:
-    return ipaddress.ip_address(host)
+def _use_of(host: str) -> Use:
+    parsed = ipaddress.ip_address(host)
+    if parsed.is_loopback:
+        return Use.LOOPBACK
+    if parsed.is_unspecified or parsed.is_multicast:
+        return Use.NONE
+    # RFC 8445 §5.1.1.1: no site-local and no IPv4-compatible ones. Link-local ones would need a zone, which
+    # candidates have not, and MUST NOT be told beside addresses that prevent tracking.
+    if isinstance(parsed, ipaddress.IPv6Address) and (
+        parsed.is_site_local or parsed.is_link_local or parsed in IPV4_COMPATIBLE
+    ):
+        return Use.NONE
+    return Use.ANY
 
 
 def _without_trackable(addresses: Sequence[HostAddress], flags: dict[str, int]) -> list[HostAddress]:

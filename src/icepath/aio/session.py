@@ -8,7 +8,7 @@ of the other side (RFC 8445 §9) from a repetition of an old one. Nothing here w
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
@@ -59,7 +59,7 @@ class Session:
         self.running: Running[AgentEvent] | None = None
         self._on_event = on_event
         self._deliver = deliver
-        self._credentials = ice_credentials(secrets.token_bytes)
+        self._credentials = ice_credentials(os.urandom)
         self._is_paired = False
         self._old_ufrags: list[str] = []
 
@@ -89,7 +89,7 @@ class Session:
                 nomination=config.nomination,
                 rto=config.rto,
             ),
-            random_bytes=secrets.token_bytes,
+            random_bytes=os.urandom,
             reserve_slot=reserve_slot,
             now=Driver.now(),
         )
@@ -124,7 +124,7 @@ class Session:
         """Returns what the other side needs to know, as it stands."""
         if self.agent is None:
             return Description(self._credentials.ufrag, self._credentials.password)
-        return self.agent.snapshot().local[0]
+        return self.agent.local_description()
 
     def hand_out(self) -> Description:
         """Returns the local description; whoever does so before having the other's is controlling."""
@@ -174,7 +174,7 @@ class Session:
     def restart(self) -> None:
         """Begins a new session with new credentials."""
         agent, running = self.started()
-        credentials: IceCredentials = ice_credentials(secrets.token_bytes)
+        credentials: IceCredentials = ice_credentials(os.urandom)
         agent.restart(credentials, now=Driver.now())
         self._credentials = credentials
         self._is_paired = False

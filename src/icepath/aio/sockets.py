@@ -55,7 +55,7 @@ def open_socket(
         if even_port and sock.getsockname()[1] % 2:
             sock.close()
             continue
-        _prepare(sock, receive_buffer)
+        _prepare(sock, receive_buffer, is_ipv6=local.is_ipv6)
         return sock
     raise failure
 
@@ -73,12 +73,12 @@ def candidate_ports(port: int, ports: tuple[int, int] | None, even: bool) -> Ite
         yield from (allowed[(start + index) % len(allowed)] for index in range(len(allowed)))
 
 
-def set_dont_fragment(sock: socket.socket, dont_fragment: bool) -> None:
+def set_dont_fragment(sock: socket.socket, dont_fragment: bool, *, is_ipv6: bool) -> None:
     """Sets or clears DF for what is sent from now on, where the system can."""
     if sys.platform != "linux":
         return
     mode = PMTUDISC_DO if dont_fragment else PMTUDISC_DONT
-    if sock.family == socket.AF_INET6:
+    if is_ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, mode)
     else:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, mode)
@@ -110,11 +110,11 @@ def _bound(local: Address, scope_id: int) -> socket.socket:
     return sock
 
 
-def _prepare(sock: socket.socket, receive_buffer: int) -> None:
+def _prepare(sock: socket.socket, receive_buffer: int, *, is_ipv6: bool) -> None:
     """Sets what is good to have; a system that refuses is no reason to fail."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     with contextlib.suppress(OSError):
-        set_dont_fragment(sock, False)
+        set_dont_fragment(sock, False, is_ipv6=is_ipv6)
     with contextlib.suppress(OSError):
-        errorqueue.enable(sock)
+        errorqueue.enable(sock, is_ipv6=is_ipv6)

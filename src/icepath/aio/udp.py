@@ -97,6 +97,8 @@ class UdpSocket:
         self.dropped_on_send = 0
         """Datagrams given up because the queue or the kernel had no room."""
         self._sock = sock
+        # The loop is told the number: of an object it does not know it makes a text first, by two system calls.
+        self._number = sock.fileno()
         self._sink = sink
         self._options = options
         self._is_ipv6 = self.address.is_ipv6
@@ -169,7 +171,7 @@ class UdpSocket:
 
     def _set_fragments(self, fragments: bool) -> None:
         self._fragments = fragments
-        set_dont_fragment(self._sock, not fragments)
+        set_dont_fragment(self._sock, not fragments, is_ipv6=self._is_ipv6)
 
     def _enqueue(self, datagram: Datagram) -> None:
         """Queues control before data; when full, the newest data goes first."""
@@ -186,7 +188,7 @@ class UdpSocket:
             self._writing = self._loop.create_task(self._write_all(), name=f"icepath udp {self.address} writing")
         else:
             self._has_writer = True
-            self._loop.add_writer(self._sock, self._on_writable)
+            self._loop.add_writer(self._number, self._on_writable)
 
     def _on_writable(self) -> None:
         for queue in (self._control, self._data):
@@ -215,7 +217,7 @@ class UdpSocket:
 
     def _add_reader(self) -> bool:
         try:
-            self._loop.add_reader(self._sock, self._on_readable)
+            self._loop.add_reader(self._number, self._on_readable)
         except NotImplementedError:
             return False
         return True
@@ -308,11 +310,11 @@ class UdpSocket:
         if self.is_closed:
             return
         if self._linger is None:
-            self._loop.remove_reader(self._sock)
-            self._loop.add_reader(self._sock, self._on_readable)
+            self._loop.remove_reader(self._number)
+            self._loop.add_reader(self._number, self._on_readable)
         if self._has_writer:
-            self._loop.remove_writer(self._sock)
-            self._loop.add_writer(self._sock, self._on_writable)
+            self._loop.remove_writer(self._number)
+            self._loop.add_writer(self._number, self._on_writable)
 
     def _report_local(self, remote: Address, error: OSError) -> None:
         icmp_type, icmp_code = errorqueue.icmp_of(error.errno or 0, self._is_ipv6)
@@ -351,12 +353,12 @@ class UdpSocket:
         if self._reading is not None:
             self._reading.cancel()
         else:
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._number)
 
     def _remove_writer(self) -> None:
         if self._has_writer:
             self._has_writer = False
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._number)
 
 
 def is_control(payload: bytes) -> bool:

@@ -262,7 +262,7 @@ class LineAgent:
             self._is_usable = False
 
     def _say_local(self, agent: Agent) -> None:
-        local = agent.snapshot().local[0]
+        local = agent.local_description()
         self._say(
             {"type": "local", "ufrag": local.ufrag, "pwd": local.password.reveal(), "pacing": local.pacing},
         )

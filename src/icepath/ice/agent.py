@@ -18,7 +18,7 @@ from icepath.ice.conclusion import Conclusion
 from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.consent import Consent
 from icepath.ice.core import Check, Core, Purpose, Relay, ServerQuery, Socket, TimerKey, TimerKind
-from icepath.ice.events import AgentEvent, AgentSnapshot, State, StateChanged
+from icepath.ice.events import AgentEvent, AgentSnapshot, PairSnapshot, State, StateChanged
 from icepath.ice.gathering import Gatherer
 from icepath.ice.incoming import Incoming
 from icepath.ice.outgoing import Outgoing
@@ -27,7 +27,7 @@ from icepath.ice.pairing import discard_pair, pair_socket, permit_remotes
 from icepath.ice.remote import RemoteSide
 from icepath.ice.restart import check_fresh, remove_base, remove_relay, restart_stream
 from icepath.ice.scheduler import Scheduler
-from icepath.ice.snapshot import agent_snapshot
+from icepath.ice.snapshot import agent_snapshot, local_description, pair_snapshot
 from icepath.ice.stream import Stream
 from icepath.machine import (
     Arrival,
@@ -231,6 +231,15 @@ class Agent:
             relay.allocation.close(now=now)
             core.settle(relay, now=now)
         self._end_if_released()
+
+    def local_description(self, stream: int = 1) -> Description:
+        """Returns what the other side needs to know of a stream, as it stands."""
+        return local_description(self._core, self._stream(stream), is_done=self._gatherer.is_done)
+
+    def selected_pair(self, stream: int = 1, component: int = 1) -> PairSnapshot | None:
+        """Returns the pair that carries the component's data now, or None."""
+        pair = self._stream(stream).active.get(component)
+        return None if pair is None else pair_snapshot(self._core, pair)
 
     def snapshot(self) -> AgentSnapshot:
         """Returns everything there is to know, as it stands."""

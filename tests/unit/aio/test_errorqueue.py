@@ -79,5 +79,5 @@ def test_one_go_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_systems_have_no_error_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     queue = Queue((b"", [], 0, DESTINATION))
-    errorqueue.enable(queue)  # type: ignore[arg-type]  # a stand-in; it has no setsockopt
+    errorqueue.enable(queue, is_ipv6=False)  # type: ignore[arg-type]  # a stand-in; it has no setsockopt
     assert list(errorqueue.drain(queue)) == []  # type: ignore[arg-type]  # a stand-in

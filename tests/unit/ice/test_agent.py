@@ -100,10 +100,12 @@ def test_gathering_without_servers_ends_with_the_local_addresses() -> None:
     table.host()
     assert [type(event) for event in table.take()] == [CandidateGathered, GatheringCompleted]
     assert table.agent.snapshot().local[0].end_of_candidates
+    assert table.agent.local_description() == table.agent.snapshot().local[0]
 
 
 def test_checks_connect_and_nomination_completes() -> None:
     table = Table()
+    assert table.agent.selected_pair() is None
     table.connect()
     assert states(table) == [State.CHECKING, State.CONNECTED, State.COMPLETED]
     assert len(table.events(PairValidated)) == 1
@@ -112,6 +114,7 @@ def test_checks_connect_and_nomination_completes() -> None:
     assert table.sent() == [Datagram(HOST, REMOTE, b"\x80data")]
     (pair,) = table.agent.snapshot().pairs
     assert (pair.is_selected, pair.is_nominated, pair.state) == (True, True, PairState.SUCCEEDED)
+    assert table.agent.selected_pair() == pair
 
 
 def test_a_remote_candidate_alone_is_enough_to_be_checked_later() -> None:
