@@ -119,7 +119,7 @@ class DtlsAssociation:
             return
         try:
             self._connection = connection = self._new_connection(context)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # no name at all, or a NUL in it
             self.fail(FailReason.TLS_CERTIFICATE, f"{self._name!r} is no name of a server: {error}")
             return
         self._advance(connection)
