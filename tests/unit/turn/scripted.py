@@ -171,6 +171,19 @@ class Play:
         self.sent_on.clear()
         return fresh
 
+    def take_sent(self) -> list[Datagram]:
+        """Takes the datagrams sent since the last look, whatever is in them."""
+        self.drain()
+        sent, self.sent = self.sent, []
+        return sent
+
+    def message(self, datagram: Datagram) -> Message:
+        """Returns the request in a datagram, to be answered along its way."""
+        message = decode_message(datagram.payload)
+        self._seen.add(message.transaction_id)
+        self._ways[message.transaction_id] = datagram
+        return message
+
     def way_of(self, request: Message) -> Handle | Address:
         """Returns where a request went: along a byte stream, or to an address."""
         way = self._ways[request.transaction_id]

@@ -39,6 +39,7 @@ from icepath.turn.client.data import PeerData
 from icepath.turn.client.events import AllocationEvent, ChannelFailed
 from icepath.turn.client.grant import family_of, refresh_request
 from icepath.turn.client.lease import Lease
+from icepath.turn.client.mobility import Mobility
 from icepath.turn.client.permissions import ALLOCATION_MISMATCH, FAMILY_MISMATCH, Permissions
 from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests, ReserveSlot
 from icepath.turn.client.routes import Path, Route
@@ -78,6 +79,7 @@ class Allocation:
         "_data",
         "_handles",
         "_lease",
+        "_mobility",
         "_now",
         "_outbox",
         "_permissions",
@@ -111,6 +113,7 @@ class Allocation:
         self._data = PeerData(self._lease, self._permissions, self._channels, self._outbox, random_bytes)
         self._handles = 0
         self._ways = Ways(config, self._requests, self._lease, self._outbox, next_handle or self._count_handle)
+        self._mobility = Mobility(config, self._requests, self._lease, self._ways, self._outbox)
         self._stage = _Stage.OPEN
         self._close_by: Instant | None = None
         self._now: Instant = -_LATEST
@@ -128,6 +131,11 @@ class Allocation:
     def route(self) -> Route:
         """Is the way to the server that is in use, or tried first."""
         return self._requests.path.route
+
+    @property
+    def is_mobile(self) -> bool:
+        """Says whether the allocation can be moved to another local address now (RFC 8016)."""
+        return self._lease.ticket is not None
 
     def is_permitted(self, host: str) -> bool:
         """Says whether a permission for the host was asked for on the wire, and not refused."""
@@ -208,6 +216,16 @@ class Allocation:
             self._lease.retry(now)
             self._permissions.retry(now)
 
+    def migrate(self, local: Address, *, now: Instant) -> None:
+        """Moves the allocation to another local address of the same family; until `Migrated` it stays where it is.
+
+        Emits: Datagram or Connect; then Migrated or MigrationFailed.
+        Raises: InvalidState without a ticket of the server's, or when it is there already.
+        RFC: 8016.
+        """
+        plan = self._mobility.plan(local)
+        self._mobility.migrate(plan, self._advance(now))
+
     # -- the machine ---------------------------------------------------------------------------------------
 
     def receive(self, arrival: Arrival, *, now: Instant) -> None:
@@ -236,6 +254,7 @@ class Allocation:
                 else:
                     self._on_answer(item, now)
             self._ways.handle_timeout(now)
+            self._mobility.handle_timeout(now)
             self._permissions.handle_timeout(now)
             self._channels.handle_timeout(now)
             self._lease.handle_timeout(now)
@@ -251,6 +270,7 @@ class Allocation:
             self._channels.next_deadline(),
             self._lease.next_deadline(),
             self._ways.next_deadline(),
+            self._mobility.next_deadline(),
             self._close_by,
         )
         return min([deadline for deadline in deadlines if deadline is not None], default=None)
@@ -263,6 +283,7 @@ class Allocation:
         self._stage = _Stage.CLOSING
         is_pending, is_held = self._lease.is_pending, self._lease.grant is not None
         self._lease.end(keep=Purpose.ALLOCATE if is_pending else None)
+        self._mobility.end()
         self._ways.give_up_others()
         if is_held:
             self._requests.submit(refresh_request(self._config, Purpose.RELEASE), now)
@@ -284,6 +305,8 @@ class Allocation:
             return
         if isinstance(arrival, Bytes):
             self._on_bytes(arrival, path, now)
+        elif self._mobility.is_moving_to(path):
+            self._mobility.on_stream(arrival, path, now)
         elif isinstance(arrival, Opened):
             self._ways.on_opened(arrival, path, now)
         elif isinstance(arrival, Failed):
@@ -295,6 +318,8 @@ class Allocation:
         messages = self._ways.read(path, arrival, now)
         if isinstance(messages, DropReason):
             self._outbox.drop(messages, remote=path.remote, now=now)
+            if self._mobility.is_moving_to(path):
+                self._mobility.on_junk(path)
             return
         for message in messages:
             dropped = self._on_message(message, path, now)
@@ -343,6 +368,8 @@ class Allocation:
         elif answer.request.purpose is Purpose.PERMISSION:
             if not self._permissions.on_answer(answer, now):
                 self._lease.lose(answer)
+        elif answer.request.purpose is Purpose.MIGRATE and answer.path is not None:
+            self._mobility.on_answer(answer, answer.path, now)
         elif answer.request.purpose is Purpose.CHANNEL:
             self._on_channel_answer(answer, now)
         else:
@@ -382,6 +409,7 @@ class Allocation:
         if self._stage is _Stage.CLOSING and self._ways.is_gone:
             self._finish()
         elif self._lease.has_ended and self._stage is _Stage.OPEN and not self._ways.has_ended:
+            self._mobility.end()
             self._ways.end_if_idle()
 
     def _count_handle(self) -> Handle:

@@ -55,6 +55,7 @@ _FAILURES: Final[dict[int, AllocationFailure]] = {
     400: AllocationFailure.BAD_REQUEST,
     401: AllocationFailure.WRONG_CREDENTIALS,
     403: AllocationFailure.FORBIDDEN,
+    405: AllocationFailure.FORBIDDEN,
     437: AllocationFailure.MISMATCH,
     440: AllocationFailure.UNSUPPORTED_FAMILY,
     441: AllocationFailure.WRONG_CREDENTIALS,
@@ -156,6 +157,31 @@ class AllocationLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Migrated(Event):
+    """Reports that the allocation has moved to a local address; whatever there was before may go."""
+
+    local: Address
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationFailed(Event):
+    """Reports that it has not, and stays where it is."""
+
+    local: Address
+    reason: AllocationFailure
+    code: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MobilityRefused(Event):
+    """Reports that the server gives no tickets (405): the allocation is asked for without (RFC 8016 §3.1.4)."""
+
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialsRejected(Event):
     """Reports that the server no longer takes our credentials; `set_credentials` before `until` saves the path."""
 
@@ -250,6 +276,9 @@ AllocationEvent: TypeAlias = (
     | RouteFailed
     | CredentialsRejected
     | ChallengeRemembered
+    | Migrated
+    | MigrationFailed
+    | MobilityRefused
     | PermissionsInstalled
     | PermissionFailed
     | PortReserved

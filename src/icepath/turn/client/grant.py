@@ -19,6 +19,7 @@ from icepath.wire.attributes import (
     DontFragment,
     EvenPort,
     Lifetime,
+    MobilityTicket,
     RequestedAddressFamily,
     RequestedTransport,
     ReservationToken,
@@ -70,14 +71,17 @@ def allocate_request(config: AllocationConfig, *, lacking: frozenset[int] = froz
         attributes.append(EvenPort(config.even_port))
     if config.lifetime != DEFAULT_LIFETIME:
         attributes.append(Lifetime(config.lifetime))
+    if config.mobility and MobilityTicket.TYPE not in lacking:
+        # RFC 8016 §3.1.1: "with a length of zero".
+        attributes.append(MobilityTicket(b""))
     if config.dont_fragment and DontFragment.TYPE not in lacking:
         attributes.append(DontFragment())
     return Request(Purpose.ALLOCATE, (*attributes, *_software(config)), is_paced=True)
 
 
 def refresh_request(config: AllocationConfig, purpose: Purpose) -> Request:
-    """Returns the Refresh for that purpose: REFRESH renews, EVICT and RELEASE delete."""
-    lifetime = config.lifetime if purpose is Purpose.REFRESH else 0
+    """Returns the Refresh for that purpose: REFRESH and MIGRATE renew, the others delete."""
+    lifetime = config.lifetime if purpose in (Purpose.REFRESH, Purpose.MIGRATE) else 0
     return Request(purpose, (Lifetime(lifetime), *_software(config)), is_paced=False)
 
 

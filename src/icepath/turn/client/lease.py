@@ -29,6 +29,7 @@ from icepath.turn.client.events import (
     AllocationFailure,
     AllocationLost,
     CredentialsRejected,
+    MobilityRefused,
     PortReserved,
 )
 from icepath.turn.client.grant import Grant, allocate_request, read_grant, refresh_request
@@ -39,6 +40,7 @@ from icepath.wire.attributes import (
     AlternateServer,
     DontFragment,
     Lifetime,
+    MobilityTicket,
     ThirdPartyAuthorization,
     UnknownAttributes,
 )
@@ -48,6 +50,8 @@ from icepath.wire.message import Message
 REFRESH_MARGIN: Final[Seconds] = 60.0
 
 UNKNOWN_ATTRIBUTE: Final = 420
+# RFC 8016 §3.4: "Mobility request was valid but cannot be performed".
+MOBILITY_FORBIDDEN: Final = 405
 
 # RFC 1122 §3.2.2.1, §4.1.3.3 and RFC 4443 §3.1: (type, code) of ICMP errors that waiting does not mend:
 # protocol and port unreachable.
@@ -83,6 +87,7 @@ class Lease:
         "_state",
         "_timers",
         "_trouble",
+        "ticket",
     )
 
     def __init__(
@@ -105,6 +110,8 @@ class Lease:
         self._has_evicted = False
         # Why the lease will be lost when its lifetime is over: the last refresh that came to nothing.
         self._trouble: Answer | None = None
+        self.ticket: bytes | None = None
+        """What moves the lease to another path, while it is held (RFC 8016)."""
         # The types of the attributes that the server does not do.
         self._lacking: frozenset[int] = frozenset()
 
@@ -204,6 +211,7 @@ class Lease:
         """Ends the lease and all that was built on it; requests in flight for `keep` stay."""
         self._state = _State.ENDED
         self._grant = None
+        self.ticket = None
         self._trouble = None
         self._timers.clear()
         self._requests.clear(keep=keep)
@@ -224,6 +232,10 @@ class Lease:
         elif message is not None and self._is_dont_fragment_unknown(answer, message):
             self._lacking |= {DontFragment.TYPE}
             self.allocate(now)
+        elif answer.code == MOBILITY_FORBIDDEN and self._config.mobility and MobilityTicket.TYPE not in self._lacking:
+            self._lacking |= {MobilityTicket.TYPE}
+            self._outbox.put(MobilityRefused(MOBILITY_FORBIDDEN, answer.text))
+            self.allocate(now)
         else:
             self._refuse(answer)
 
@@ -237,6 +249,7 @@ class Lease:
             return
         self._state = _State.HELD
         self._grant = grant
+        self._keep_ticket(message)
         self._schedule(answer.sent_at, grant.lifetime)
         self._requests.use_patience()
         is_reflexive = self._requests.path.route.is_datagram
@@ -295,6 +308,10 @@ class Lease:
         if answer.outcome is Outcome.SUCCEEDED and answer.message is not None:
             lifetime = answer.message.get(Lifetime)
             self._trouble = None
+            if answer.request.purpose is Purpose.MIGRATE:
+                # RFC 8016 §3.2.2: "it MUST use the new ticket".
+                self.ticket = None
+            self._keep_ticket(answer.message)
             self._schedule(answer.sent_at, self._config.lifetime if lifetime is None else lifetime.seconds)
         elif answer.outcome is Outcome.TIMED_OUT:
             self._trouble = answer
@@ -304,6 +321,11 @@ class Lease:
             self._outbox.put(CredentialsRejected(answer.code or 0, self._expiry))
         else:
             self.lose(answer)
+
+    def _keep_ticket(self, message: Message) -> None:
+        ticket = message.get(MobilityTicket) if self._config.mobility else None
+        if ticket is not None and ticket.value:
+            self.ticket = ticket.value
 
 
 def is_hard_error(arrival: Unreachable) -> bool:

@@ -56,6 +56,8 @@ class Purpose(Enum):
     """Deletes our allocation."""
     PERMISSION = auto()
     CHANNEL = auto()
+    MIGRATE = auto()
+    """Moves our allocation to another path."""
     PROBE = auto()
     """Asks whether the server can be reached along another path; allocates nothing."""
     GIVE_BACK = auto()
@@ -69,6 +71,7 @@ _METHODS: Final[dict[Purpose, Method]] = {
     Purpose.RELEASE: Method.REFRESH,
     Purpose.PERMISSION: Method.CREATE_PERMISSION,
     Purpose.CHANNEL: Method.CHANNEL_BIND,
+    Purpose.MIGRATE: Method.REFRESH,
     Purpose.PROBE: Method.BINDING,
     Purpose.GIVE_BACK: Method.REFRESH,
 }

@@ -33,7 +33,7 @@ from icepath.turn.client.lease import Lease, is_hard_error
 from icepath.turn.client.race import Race, Runner
 from icepath.turn.client.redirect import TRY_ALTERNATE, Redirects
 from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
-from icepath.turn.client.routes import Path, connect_command, local_of
+from icepath.turn.client.routes import Path, Route, connect_command, local_of
 from icepath.wire.message import Message
 
 NextHandle: TypeAlias = Callable[[], Handle]
@@ -234,6 +234,36 @@ class Ways:
         self._race = Race((route,), self._config.transports, self._config.reliable_timeout)
         self.begin(now)
 
+    # -- other paths ---------------------------------------------------------------------------------------------
+
+    def add_path(self, path: Path) -> Path:
+        """Takes in another socket's path to the server, and returns it."""
+        self._datagram_paths.append(path)
+        return path
+
+    def add_stream(self, route: Route, local: Address) -> Path:
+        """Opens another connection to the server."""
+        handle = self._next_handle()
+        path = self._streams[handle] = Path(route, local, handle)
+        self._outbox.put(connect_command(handle, route, local))
+        return path
+
+    def forget(self, path: Path) -> bool:
+        """Notes that a connection is no more; says whether there was one."""
+        return path.handle is not None and self._streams.pop(path.handle, None) is not None
+
+    def drop_path(self, path: Path) -> None:
+        """Gives a path up again."""
+        self._close(path, abort=True)
+        self._datagram_paths = [each for each in self._datagram_paths if each is not path]
+
+    def move_to(self, path: Path) -> None:
+        """Uses another path from now on. What the server still sends along a UDP one before is heard."""
+        old = self._requests.path
+        self._allocating = self._requests.path = path
+        self._datagram_paths = [each for each in self._datagram_paths if each in (old, path)]
+        self._close(old, abort=False)
+
     # -- the end -----------------------------------------------------------------------------------------------
 
     def end(self) -> None:
@@ -298,11 +328,11 @@ class Ways:
 
     def _lose(self, path: Path, reason: AllocationFailure, text: str, now: Instant) -> None:
         """Takes the end of a connection, whatever it was good for."""
-        self._forget(path)
+        self.forget(path)
         runner = self._runner(path)
         if self._lease.is_pending and runner is not None:
             self._fail_runner(runner, reason, text, now)
-        else:
+        elif path is self._requests.path:
             self._lease.abort(reason, text)
 
     def _fail_runner(self, runner: Runner, reason: AllocationFailure, text: str, now: Instant) -> None:
@@ -333,11 +363,8 @@ class Ways:
         return None if path is None else self._race.runner_of(path)
 
     def _close(self, path: Path | None, *, abort: bool) -> None:
-        if path is not None and path.handle is not None and self._forget(path):
+        if path is not None and path.handle is not None and self.forget(path):
             self._outbox.put(Close(path.handle, abort))
-
-    def _forget(self, path: Path) -> bool:
-        return path.handle is not None and self._streams.pop(path.handle, None) is not None
 
     def _close_streams(self, *, keep: Path | None) -> None:
         for path in list(self._streams.values()):

@@ -27,6 +27,8 @@ from icepath.turn.client.events import (
     AllocationLost,
     ChallengeRemembered,
     ChannelFailed,
+    Migrated,
+    MigrationFailed,
     PeerDataReceived,
     PeerIcmpReceived,
     PermissionFailed,
@@ -39,9 +41,11 @@ from icepath.wire.attributes import (
     ErrorCode,
     Icmp,
     Lifetime,
+    MobilityTicket,
     UnknownAttribute,
     UnknownAttributes,
     XorPeerAddress,
+    XorRelayedAddress,
 )
 from icepath.wire.message import Message, MessageClass, Method, TransactionId, encode_message
 from unit.turn.scripted import (
@@ -573,6 +577,26 @@ class TestByteStream:
         play.close()
         play.lose(1)
         assert play.events[-1] == MachineClosed()
+
+
+class TestMobility:
+    """The routing; test_mobility.py has the rest."""
+
+    def test_moves_and_does_not(self) -> None:
+        play = Play(routes=(TCP,), mobility=True)
+        play.open(1)
+        ticket = MobilityTicket(b"ticket")
+        play.succeed(play.request(), XorRelayedAddress(RELAYED), Lifetime(600), ticket)
+        moved = Address("192.168.9.9", 0)
+        play.allocation.migrate(moved, now=0.0)
+        play.open(2)
+        play.receive_on(2, b"junk")
+        assert play.told(MigrationFailed)
+        play.allocation.migrate(moved, now=0.0)
+        play.open(3, moved)
+        play.succeed(play.requests()[-1], Lifetime(600), ticket)
+        assert play.told(Migrated) == [Migrated(moved)]
+        assert play.allocation.is_mobile
 
 
 class TestTime:

@@ -20,6 +20,7 @@ from unit.turn.scripted import PEER, RELAYED
         (441, AllocationFailure.WRONG_CREDENTIALS),
         (442, AllocationFailure.UNSUPPORTED_TRANSPORT),
         (443, AllocationFailure.UNSUPPORTED_FAMILY),
+        (405, AllocationFailure.FORBIDDEN),
         (486, AllocationFailure.QUOTA),
         (508, AllocationFailure.CAPACITY),
         (500, AllocationFailure.REFUSED),

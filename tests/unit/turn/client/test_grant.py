@@ -15,6 +15,7 @@ from icepath.wire.attributes import (
     DontFragment,
     EvenPort,
     Lifetime,
+    MobilityTicket,
     RequestedAddressFamily,
     RequestedTransport,
     ReservationToken,
@@ -35,6 +36,7 @@ def config(
     dont_fragment: bool = False,
     even_port: bool | None = None,
     reservation: bytes | None = None,
+    mobility: bool = False,
 ) -> AllocationConfig:
     return AllocationConfig(
         SERVER,
@@ -45,6 +47,7 @@ def config(
         dont_fragment=dont_fragment,
         even_port=even_port,
         reservation=reservation,
+        mobility=mobility,
     )
 
 
@@ -71,8 +74,14 @@ class TestAllocateRequest:
         request = allocate_request(config(lifetime=1200, software="icepath", dont_fragment=True))
         assert request.attributes == (RequestedTransport(), Lifetime(1200), DontFragment(), Software("icepath"))
 
+    @pytest.mark.rfc("8016", "3.1.1")
+    def test_asks_for_a_ticket(self) -> None:
+        request = allocate_request(config(mobility=True))
+        assert request.attributes == (RequestedTransport(), MobilityTicket(b""))
+
     def test_leaves_out_what_the_server_lacks(self) -> None:
-        request = allocate_request(config(dont_fragment=True), lacking=frozenset({DontFragment.TYPE}))
+        lacking = frozenset({DontFragment.TYPE, MobilityTicket.TYPE})
+        request = allocate_request(config(dont_fragment=True, mobility=True), lacking=lacking)
         assert request.attributes == (RequestedTransport(),)
 
     @pytest.mark.parametrize("reserves_next", [False, True])
@@ -87,8 +96,9 @@ class TestAllocateRequest:
 
 @pytest.mark.rfc("8656", "8.1")
 def test_a_refresh_renews_or_deletes_without_a_slot() -> None:
-    renewal = refresh_request(config(lifetime=1200), Purpose.REFRESH)
-    assert (renewal.attributes, renewal.is_paced) == ((Lifetime(1200),), False)
+    for purpose in (Purpose.REFRESH, Purpose.MIGRATE):
+        renewal = refresh_request(config(lifetime=1200), purpose)
+        assert (renewal.attributes, renewal.is_paced) == ((Lifetime(1200),), False)
     for purpose in (Purpose.RELEASE, Purpose.EVICT):
         assert refresh_request(config(software="x"), purpose).attributes == (Lifetime(0), Software("x"))
 

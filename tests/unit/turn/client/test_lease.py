@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from icepath.errors import InvalidState
-from icepath.machine import Closed, CloseReason, Handle, Opened, Transport, Unreachable
+from icepath.machine import Closed, CloseReason, Datagram, Handle, Opened, Transport, Unreachable
 from icepath.net import Address
 from icepath.stun.transaction import RetransmissionPolicy
 from icepath.turn.client.events import (
@@ -13,6 +13,7 @@ from icepath.turn.client.events import (
     AllocationFailure,
     AllocationLost,
     CredentialsRejected,
+    MobilityRefused,
     PortReserved,
 )
 from icepath.turn.client.routes import Route
@@ -25,6 +26,7 @@ from icepath.wire.attributes import (
     Attribute,
     DontFragment,
     Lifetime,
+    MobilityTicket,
     Nonce,
     Realm,
     ReservationToken,
@@ -542,3 +544,27 @@ class TestThirdParty:
         play.allocation.set_credentials(newer, now=0.0)
         play.run_to(540.0)
         verify(play.request(), key_of(newer))
+
+
+@pytest.mark.rfc("8016", "3.1.4")
+def test_a_server_without_tickets_is_asked_without() -> None:
+    play = Play(mobility=True)
+    play.refuse(play.request(), 405)
+    assert play.told(MobilityRefused) == [MobilityRefused(405, "code 405")]
+    play.grant(play.request())
+    assert play.told(Allocated)
+
+
+@pytest.mark.rfc("8016", "3.1.3")
+def test_a_ticket_is_kept_and_spent() -> None:
+    play = Play(mobility=True)
+    play.succeed(play.request(), XorRelayedAddress(RELAYED), Lifetime(600), MobilityTicket(b"one"))
+    assert play.allocation.is_mobile
+    # A server may answer the move without a new one: the old one must not be used again.
+    play.sent.clear()
+    moved = Address("192.168.9.9", 5000)
+    play.allocation.migrate(moved, now=0.0)
+    (datagram,) = [each for each in play.allocation.take_outputs() if isinstance(each, Datagram)]
+    assert datagram.local == moved
+    play.succeed(play.message(datagram), Lifetime(600))
+    assert not play.allocation.is_mobile

@@ -35,6 +35,7 @@ from icepath.wire.attributes import (
     AlternateServer,
     ErrorCode,
     Lifetime,
+    MobilityTicket,
     UnknownAttribute,
     XorRelayedAddress,
 )
@@ -689,3 +690,34 @@ class TestDatagrams:
         play.arrive(Unreachable(LOCAL, SECOND, 3, 3))
         play.arrive(Unreachable(LOCAL, SERVER, 11, 0))
         assert not play.events
+
+
+class TestMoved:
+    """test_mobility.py has what asks for these paths."""
+
+    def test_a_stream_takes_over_and_one_that_is_given_up_takes_nothing(self) -> None:
+        play = Play(routes=(TCP,), mobility=True)
+        play.open(1)
+        ticket = MobilityTicket(b"ticket")
+        play.succeed(play.request(), XorRelayedAddress(RELAYED), Lifetime(600), ticket)
+        play.allocation.migrate(Address("192.168.9.9", 0), now=0.0)
+        play.allocation.migrate(Address("192.168.9.8", 0), now=0.0)
+        assert play.closed() == [2]
+        play.open(3)
+        play.receive_on(3, b"<junk>")
+        assert not play.told(AllocationLost)
+        play.allocation.migrate(Address("192.168.9.7", 0), now=0.0)
+        play.open(4)
+        play.succeed(play.requests()[-1], Lifetime(600), ticket)
+        assert play.closed() == [3, 1]
+
+    def test_a_datagram_path_takes_over(self) -> None:
+        play = Play(routes=(UDP,), mobility=True)
+        ticket = MobilityTicket(b"ticket")
+        play.succeed(play.request(), XorRelayedAddress(RELAYED), Lifetime(600), ticket)
+        moved = Address("192.168.9.9", 5000)
+        play.allocation.migrate(moved, now=0.0)
+        play.succeed(play.request(), Lifetime(600), ticket)
+        play.close()
+        (datagram,) = play.take_sent()
+        assert datagram.local == moved
