@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, NewType, Protocol, TypeAlias, TypeVar, final
+from typing import Final, NamedTuple, NewType, Protocol, TypeAlias, TypeVar, final
 
 from icepath.net import Address, Instant, Seconds
 
@@ -165,8 +165,7 @@ class Resolve:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class FlowKey:
+class FlowKey(NamedTuple):
     """Names the datagrams a flow may match: five-tuple and, for ChannelData, the channel number."""
 
     local: Address

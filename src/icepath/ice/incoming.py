@@ -6,7 +6,6 @@ A check that comes before the remote description is answered too and kept to be 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple, final
 
 from icepath.errors import DecodeError, DecodeReason
@@ -40,8 +39,7 @@ UNAUTHENTICATED: Final = 401
 UNKNOWN_ATTRIBUTE: Final = 420
 
 
-@dataclass(frozen=True, slots=True)
-class Learnt:
+class Learnt(NamedTuple):
     """Is what a check told: its pair, and whether it concludes the pair's component (controlled only)."""
 
     pair: CandidatePair

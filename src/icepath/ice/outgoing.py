@@ -6,9 +6,8 @@ candidate a success reveals. What follows from a verdict (nomination, consent, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from icepath.entropy import tie_breaker
 from icepath.ice.candidate import LocalCandidate, candidate_priority
@@ -45,8 +44,7 @@ class Verdict(Enum):
     IGNORED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """Is the verdict on one check."""
 
     pair: CandidatePair

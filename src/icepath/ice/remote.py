@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, final
 
-from icepath.entropy import MIN_PASSWORD_LENGTH, MIN_UFRAG_LENGTH, check_ice_text
 from icepath.errors import InvalidState
 from icepath.ice.config import Role
 from icepath.ice.core import Core, TimerKey, TimerKind
@@ -48,9 +47,10 @@ class RemoteSide:
         generation = stream.current
         if generation.remote is None:
             self._begin(stream, generation, description, now=now)
-            known = [(candidate, address) for (address, _), candidate in generation.remote_candidates.items()]
-            for candidate, address in sorted(known, key=lambda each: _forming_order(each[0])):
-                pair_remote(self._core, stream, candidate, address)
+            if generation.remote_candidates:
+                known = [(candidate, address) for (address, _), candidate in generation.remote_candidates.items()]
+                for candidate, address in sorted(known, key=lambda each: _forming_order(each[0])):
+                    pair_remote(self._core, stream, candidate, address)
         elif not _is_same(generation, description):
             raise InvalidState("the other side restarted: call restart() before taking its new description")
         for candidate in sorted(description.candidates, key=_forming_order):
@@ -62,8 +62,6 @@ class RemoteSide:
         return [each for each in learnt if each is not None]
 
     def _begin(self, stream: Stream, generation: Generation, description: Description, *, now: Instant) -> None:
-        check_ice_text("ufrag", description.ufrag, MIN_UFRAG_LENGTH)
-        check_ice_text("password", description.password.reveal(), MIN_PASSWORD_LENGTH)
         core = self._core
         generation.remote = Remote(
             description.ufrag,
@@ -92,7 +90,7 @@ class RemoteSide:
         if not self._is_wanted(stream, generation, candidate):
             self._core.outbox.drop(DropReason.BAD_CANDIDATE, now=now)
         elif not candidate.is_name:
-            self._add(stream, generation, candidate, candidate.address, now=now)
+            self._add(stream, generation, candidate, Address(candidate.host, candidate.port), now=now)
         elif len(self._names) >= MAX_NAMES:
             self._core.outbox.drop(DropReason.LIMIT, now=now)
         else:

@@ -7,8 +7,7 @@ the new one has selected its pairs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.errors import Cause
@@ -20,8 +19,7 @@ from icepath.wire.candidate_line import Candidate
 from icepath.wire.integrity import IntegrityKey, short_term_key
 
 
-@dataclass(frozen=True, slots=True)
-class EarlyCheck:
+class EarlyCheck(NamedTuple):
     """Is a check answered before the remote description came (RFC 8445 §7.3): kept to be followed up."""
 
     local: Address

@@ -169,6 +169,8 @@ class Message:
     @property
     def unknown_required(self) -> tuple[int, ...]:
         """Are the types that must be understood and are not, each once (RFC 8489 §6.3.1: 420)."""
+        if not self.unknown:
+            return ()
         return tuple(dict.fromkeys([attribute.type for attribute in self.unknown if attribute.is_required]))
 
     @property
