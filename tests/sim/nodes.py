@@ -5,7 +5,7 @@ from __future__ import annotations
 from icepath.net import Address, parse_address
 from icepath.sim.link import Link
 from icepath.sim.network import Network
-from icepath.sim.packet import Medium, Packet, Unreachability, icmp_error
+from icepath.sim.packet import Medium, Packet, Segment, Unreachability, icmp_error
 
 
 class Node:
@@ -22,10 +22,19 @@ class Node:
         """Remembers the packet."""
         self.got.append(packet)
 
-    def send(self, port: int, to: str | Address, *, size: int = 10, dont_fragment: bool = False) -> None:
-        """Sends a datagram."""
+    def send(
+        self,
+        port: int,
+        to: str | Address,
+        *,
+        size: int = 10,
+        dont_fragment: bool = False,
+        segment: Segment | None = None,
+    ) -> None:
+        """Sends a datagram, or a segment."""
         destination = parse_address(to) if isinstance(to, str) else to
-        self._link.up.transmit(Packet(Address(self.host, port), destination, bytes(size), dont_fragment))
+        source = Address(self.host, port)
+        self._link.up.transmit(Packet(source, destination, bytes(size), dont_fragment, segment=segment))
 
     def complain(self, packet: Packet) -> None:
         """Answers a datagram that arrived by "port unreachable"."""

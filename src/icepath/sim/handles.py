@@ -33,11 +33,11 @@ _UNNAMED = Handle(0)
 class Handles:
     """Keeps what one machine has open, but for datagram sockets."""
 
-    __slots__ = ("_last", "_open", "_ports", "_sockets", "clock", "report")
+    __slots__ = ("_last", "_open", "_ports", "_report", "_sockets", "clock")
 
     def __init__(self, clock: Clock, sockets: Sockets, report: Callable[[Arrival], None]) -> None:
         self.clock = clock
-        self.report = report
+        self._report = report
         self._sockets = sockets
         self._open: dict[Handle, HandleOwner] = {}
         self._ports: dict[Handle, Address] = {}
@@ -105,6 +105,10 @@ class Handles:
         return ByteStream(
             self, self._sockets.tcp, handle=_UNNAMED, handshake=handshake, is_paused=port.paused, port=port
         )
+
+    def report(self, arrival: Arrival) -> None:
+        """Tells the machine; never within one of its own calls."""
+        self._report(arrival)
 
     def enter(self, owner: HandleOwner) -> Handle:
         """Gives a handle to what was accepted."""

@@ -187,7 +187,7 @@ class Host:
     def open(self, command: Bind, owner: Receiver) -> Address | FailReason:
         """Opens a socket for a machine, or says why not."""
         local = self._open(command.local, owner, port_range=command.port_range, even=command.even_port)
-        if isinstance(local, Address) and command.group is not None:
+        if isinstance(local, Address) and command.group is not None and command.group.port:
             self._sockets[local].groups.add(command.group)
         return local
 
@@ -229,7 +229,7 @@ class Host:
             self.tcp.receive(packet, packet.segment)
             return
         socket = self._sockets.get(destination)
-        if socket is not None:
+        if socket is not None and not socket.groups:
             self._deliver(packet, socket)
         elif is_multicast(destination.host):
             self._receive_multicast(packet, link)

@@ -93,6 +93,8 @@ class Outgoing:
         end = self.una + len(self._buffer)
         allowed = self.una + min(self.window, self._congestion)
         count = min(self.mss, end - self.next, allowed - self.next)
+        if self.in_flight and count < min(self.mss, end - self.next):
+            count = 0  # RFC 9293 §3.8.6.2.1: a whole segment, when the windows allow
         fin_fits = self._fin_at is not None and self.next + max(count, 0) == self._fin_at
         if count <= 0 and not fin_fits:
             return None

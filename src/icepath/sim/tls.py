@@ -126,7 +126,7 @@ class Handshake:
         self._buffer += payload
         while not self.is_done and self.failure is None and len(self._buffer) >= _HEADER:
             length = int.from_bytes(self._buffer[_HEADER - 2 : _HEADER], "big")
-            if self._buffer[: len(_HANDSHAKE)] != _HANDSHAKE or length > MAX_BODY:
+            if not self._buffer.startswith(_HANDSHAKE) or length > MAX_BODY:
                 self._fail(FailReason.TLS_HANDSHAKE)
                 return
             if len(self._buffer) < _HEADER + length:

@@ -7,10 +7,10 @@ import pytest
 from icepath.net import Address
 from icepath.sim.behaviour import Behaviour
 from icepath.sim.clock import Clock
-from icepath.sim.firewall import OPEN, Firewall, FirewallConfig, Policy, tcp_only
+from icepath.sim.firewall import OPEN, Firewall, FirewallConfig, Policy, Unsolicited, tcp_only
 from icepath.sim.link import LinkConfig
 from icepath.sim.network import Network
-from icepath.sim.packet import Loss, Medium
+from icepath.sim.packet import Loss, Medium, Segment
 from sim.nodes import Node
 
 INSIDE, OUTSIDE = "2b00:1::10", "2b00::1"
@@ -148,3 +148,71 @@ def test_policies_tell_udp_from_tcp() -> None:
     assert not policy.allows_tcp(Address("11.0.0.1", 80))
     assert OPEN.allows_udp(Address("11.0.0.1", 80))
     assert OPEN.allows_tcp(Address("11.0.0.1", 80))
+
+
+# -- TCP ---------------------------------------------------------------------------------------------------------
+
+SYN, SYN_ACK, ACK = Segment(0, syn=True), Segment(0, 1, syn=True), Segment(1, 1)
+
+
+@pytest.mark.parametrize("answer", [SYN_ACK, SYN])
+def test_a_connection_is_followed_from_its_syn(answer: Segment) -> None:
+    bench = Bench(FirewallConfig())
+    inside = Address(INSIDE, 5000)
+    bench.x.send(5000, f"[{OUTSIDE}]:100", segment=ACK)
+    bench.y1.send(100, inside, segment=SYN)
+    assert bench.medium.losses == {Loss.NO_MAPPING: 1, Loss.FILTERED: 1}
+    bench.x.send(5000, f"[{OUTSIDE}]:100", segment=SYN)
+    bench.x.send(5000, "[2b00::2]:100", segment=ACK)
+    for node in (bench.y1, bench.y2):
+        node.send(100, inside, segment=answer)
+        node.send(100, inside)
+    assert [packet.segment for packet in bench.x.take()] == [answer]
+    bench.x.send(5000, f"[{OUTSIDE}]:100", segment=ACK)
+    assert [packet.segment for packet in bench.y1.take()] == [SYN, ACK]
+    bench.advance(7439.0)
+    bench.y1.send(100, inside, segment=ACK)
+    assert len(bench.x.take()) == 1
+    bench.advance(7440.0)
+    bench.y1.send(100, inside, segment=ACK)
+    bench.x.send(5000, f"[{OUTSIDE}]:100", segment=ACK)
+    assert bench.x.got == bench.y1.got == []
+
+
+def test_a_lenient_filter_lets_others_open() -> None:
+    bench = Bench(FirewallConfig(filtering=Behaviour.ENDPOINT_INDEPENDENT))
+    bench.x.send(5000, f"[{OUTSIDE}]:100", segment=SYN)
+    bench.y2.send(7, Address(INSIDE, 5000), segment=SYN)
+    assert len(bench.x.take()) == 1
+
+
+@pytest.mark.parametrize("unsolicited", Unsolicited)
+def test_a_firewall_may_reset_what_nobody_asked_for(unsolicited: Unsolicited) -> None:
+    bench = Bench(FirewallConfig(unsolicited=unsolicited))
+    bench.internet.add_route("2b00:9::/64", bench.firewall.outside)
+    for host in (INSIDE, "2b00:9::1"):
+        bench.y1.send(100, Address(host, 5000), size=0, segment=SYN)
+    answers = [packet.segment for packet in bench.y1.take()]
+    assert answers == ([Segment(0, 1, rst=True)] if unsolicited is Unsolicited.RESET else [])
+
+
+def test_errors_about_connections_pass_too() -> None:
+    bench = Bench(FirewallConfig())
+    bench.x.send(5000, f"[{OUTSIDE}]:100", segment=SYN)
+    (sent,) = bench.y1.take()
+    bench.y1.complain(sent)
+    assert [packet.error is not None for packet in bench.x.take()] == [True]
+    sent.source = Address(INSIDE, 5001)
+    bench.y1.complain(sent)
+    assert bench.x.got == []
+
+
+def test_a_policy_looks_only_at_what_opens() -> None:
+    bench = Bench(FirewallConfig(filtering=Behaviour.ENDPOINT_INDEPENDENT, policy=tcp_only(443)))
+    bench.x.send(5000, f"[{OUTSIDE}]:80", segment=SYN)
+    bench.x.send(5000, f"[{OUTSIDE}]:443")
+    bench.x.send(5000, f"[{OUTSIDE}]:443", segment=SYN)
+    bench.y2.send(7, Address(INSIDE, 5000), segment=SYN)
+    bench.x.send(5000, "[2b00::2]:7", segment=SYN_ACK)
+    assert (len(bench.y1.take()), len(bench.y2.take())) == (1, 1)
+    assert bench.medium.losses == {Loss.BLOCKED: 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from icepath.errors import InvalidArgument, InvalidState
-from icepath.machine import Bind, Close, Datagram, Failed, FailReason, Handle, Opened, Transport, Unreachable
+from icepath.machine import Bind, Close, Datagram, Failed, FailReason, Handle, Opened, Unreachable
 from icepath.net import Address
 from icepath.sim.clock import Clock
 from icepath.sim.host import Host
