@@ -123,7 +123,8 @@ class Bind:
     port_range: tuple[int, int] | None = None
     even_port: bool = False
     group: Address | None = None
-    """A multicast group to join on this interface."""
+    """A multicast group on this interface: what is sent to it comes in, and nothing else; with port 0 it is not
+    joined, only sent to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,7 +247,7 @@ def test_bind_that_fails_says_why() -> None:
             Bind(Handle(2), Address("127.0.0.1", 0), port_range=ports),
             Bind(Handle(3), Address("192.0.2.99", 0)),
             Bind(Handle(4), Address("192.0.2.99", 0), Transport.TCP, listen=True),
-            Bind(Handle(5), Address("127.0.0.1", 0), group=Address("224.0.0.251", 5353)),
+            Bind(Handle(5), Address("192.0.2.99", 5353), group=Address("224.0.0.251", 5353)),
             Connect(Handle(6), None, Address("127.0.0.1", 9), security=Security.DTLS),
             Bytes(Handle(6), b"x"),
             Splice(Handle(6), Handle(7)),
@@ -258,7 +258,7 @@ def test_bind_that_fails_says_why() -> None:
             (2, FailReason.NO_PORT),
             (3, FailReason.UNREACHABLE),
             (4, FailReason.UNREACHABLE),
-            (5, FailReason.UNSUPPORTED),
+            (5, FailReason.UNREACHABLE),
             (6, FailReason.UNSUPPORTED),
         ]
         await stage.end()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from itertools import zip_longest
 from typing import Final, TypeAlias, TypeVar, final
 
@@ -28,6 +28,7 @@ from icepath.aio.records import (
 )
 from icepath.errors import DecodeError, InvalidArgument
 from icepath.machine import FailReason, ResolvedAddress, Security, Transport
+from icepath.mdns.names import is_multicast_name
 from icepath.net import Address, Seconds, canonical_host
 from icepath.wire.uri import ServerUri, parse_server_uri
 
@@ -58,6 +59,10 @@ DTLS: Final[ServerTransport] = (Transport.UDP, Security.DTLS)
 PROTOCOL_TAGS: Final = {"turn.udp": UDP, "turn.tcp": TCP, "turn.tls": TLS, "turn.dtls": DTLS}
 
 
+LocalLookup: TypeAlias = Callable[[str], Awaitable[str]]
+"""Finds the address of a name in .local; raises ResolveFailed."""
+
+
 class ResolveFailed(Exception):
     """Reports that a name has no usable address, and why; the driver makes a `Failed` of it."""
 
@@ -76,6 +81,7 @@ class Resolver:
         transports: Sequence[ServerTransport] = (UDP,),
         lookup_host: HostLookup | None = None,
         records: RecordSource | None = None,
+        lookup_local: LocalLookup | None = None,
         timeout: Seconds = TIMEOUT,
         grace: Seconds = SERVICE_GRACE,
     ) -> None:
@@ -83,6 +89,7 @@ class Resolver:
         self._transports: Final = tuple(transports)
         self._lookup_host = lookup_host or system_lookup
         self._records: RecordSource = records or DnsRecords()
+        self._lookup_local = lookup_local or multicast_lookup
         self._timeout = timeout
         self._grace = grace
 
@@ -115,6 +122,8 @@ class Resolver:
             return at_once
         try:
             async with asyncio.timeout(self._timeout):
+                if is_multicast_name(what):
+                    return (plain(await self._lookup_local(what)),)
                 if not what.lower().startswith(SCHEMES):
                     return tuple(plain(host) for host in await self._hosts(what))
                 return await self._server(self._parse(what))
@@ -273,6 +282,13 @@ async def cancelled(*tasks: asyncio.Task[object]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def multicast_lookup(name: str) -> str:
+    """Asks the networks here, by the loop's one mDNS machine."""
+    from icepath.aio.mdns import LocalNames  # which runs on the driver, whose resolver this is
+
+    return await LocalNames.current().resolve(name)
+
+
 # -- small rules -----------------------------------------------------------------------------------------------------
 
 
@@ -296,8 +312,9 @@ def admits(uri: ServerUri, transport: ServerTransport) -> bool:
         return False
     if uri.transport is not None:
         return carrier is uri.transport
-    # RFC 7064 has no transport parameter: the usage decides, and ICE asks STUN servers over UDP.
-    return uri.scheme == "turn" or carrier is Transport.UDP
+    # RFC 7064 has no transport parameter: the usage decides, and ICE asks STUN servers over UDP. DTLS is for those who
+    # say so: few servers have it, and not every installation of ours.
+    return security is not Security.DTLS if uri.scheme == "turn" else carrier is Transport.UDP
 
 
 def port_of(uri: ServerUri, transport: ServerTransport) -> int:

@@ -20,6 +20,7 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar, cast, final
 
 from icepath.aio.byte_streams import ByteStreams
 from icepath.aio.flows import Sink
+from icepath.aio.multicast import open_group_socket
 from icepath.aio.resolver import ResolveFailed, Resolver
 from icepath.aio.sockets import open_socket
 from icepath.aio.tcp import StreamOptions
@@ -362,6 +363,8 @@ class Running(Generic[EventT]):
 
     def _obey(self, command: Command | Bytes) -> None:
         match command:
+            case Bytes():
+                self.byte_streams.write(command)
             case SetFlow():
                 self._set_flow(command)
             case DropFlow(key=key):
@@ -375,8 +378,6 @@ class Running(Generic[EventT]):
                 self._resolve(command)
             case Connect():
                 self.byte_streams.connect(command)
-            case Bytes():
-                self.byte_streams.write(command)
             case Splice():
                 self.byte_streams.splice(command)
 
@@ -400,14 +401,14 @@ class Running(Generic[EventT]):
             self._answers.append(used)
 
     def _bind(self, command: Bind) -> None:
-        if command.group is not None:
-            self._answers.append(Failed(command.handle, FailReason.UNSUPPORTED, "multicast is not available yet"))
-            return
         if command.transport is Transport.TCP:
             self.byte_streams.bind(command)
             return
         try:
-            sock = self._open(command.local, scope_id=0, ports=command.port_range, even_port=command.even_port)
+            if command.group is not None:
+                sock = self._join(command.local, command.group)
+            else:
+                sock = self._open(command.local, scope_id=0, ports=command.port_range, even_port=command.even_port)
         except OSError as error:
             reason = BIND_FAILURES.get(error.errno or 0, FailReason.UNREACHABLE)
             if reason is FailReason.ADDRESS_IN_USE and not command.local.port:
@@ -423,6 +424,12 @@ class Running(Generic[EventT]):
             local, scope_id=scope_id, ports=ports, even_port=even_port, receive_buffer=options.receive_buffer
         )
         sock = UdpSocket(raw, scope_id, self, options)
+        self._sockets[sock.address] = sock
+        return sock
+
+    def _join(self, local: Address, group: Address) -> UdpSocket:
+        raw, scope_id = open_group_socket(local, group)
+        sock = UdpSocket(raw, scope_id, self, self._options, host=local.host)
         self._sockets[sock.address] = sock
         return sock
 

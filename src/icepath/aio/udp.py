@@ -90,9 +90,18 @@ class DatagramSink(Protocol):
 class UdpSocket:
     """Is one bound UDP socket on the running event loop."""
 
-    def __init__(self, sock: socket.socket, scope_id: int, sink: DatagramSink, options: UdpOptions) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        scope_id: int,
+        sink: DatagramSink,
+        options: UdpOptions,
+        *,
+        host: str | None = None,
+    ) -> None:
+        """Takes a bound socket; with `host`, one that is bound to a multicast group, on that host's interface."""
         bound: OsAddress = sock.getsockname()
-        self.address: Final = Address(canonical_host(bound[0]), bound[1])
+        self.address: Final = Address(canonical_host(bound[0]) if host is None else host, bound[1])
         self.flows: Final = FlowTable()
         self.dropped_on_send = 0
         """Datagrams given up because the queue or the kernel had no room."""

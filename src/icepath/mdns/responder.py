@@ -257,12 +257,15 @@ class Responder:
             self._outbox.drop(DropReason.WRONG_ADDRESS, remote=remote, now=now)
             return
         answers: list[Record] = []
+        besides: list[Record] = []
         for name in dict.fromkeys(each.name for each in asked):
             address = _address(name, self._names[name], ttl=LEGACY_TTL, is_unique=False)
-            if any(each.kind in (ANY, address.kind) for each in asked if each.name == name):
-                answers.append(address)
+            is_wanted = any(each.kind in (ANY, address.kind) for each in asked if each.name == name)
+            (answers if is_wanted else besides).append(address)
         questions = tuple(Question(each.name, each.kind) for each in asked)
-        answer = MdnsMessage(message.id, is_response=True, questions=questions, answers=tuple(answers))
+        answer = MdnsMessage(
+            message.id, is_response=True, questions=questions, answers=tuple(answers), additional=tuple(besides)
+        )
         if not self._links.send(port, answer, remote, now=now):
             self._outbox.drop(DropReason.RATE, remote=remote, now=now)
 

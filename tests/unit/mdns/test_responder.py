@@ -356,9 +356,12 @@ class TestSimpleResolvers:
         )
         assert sent == [Sent(LISTENING, SIMPLE_NEIGHBOUR, expected)]
 
-    def test_are_told_that_there_is_nothing_of_another_type(self) -> None:
+    def test_are_told_of_the_address_of_the_other_family_besides(self) -> None:
         (sent,) = ready().hear(question(kind=AAAA), SIMPLE_NEIGHBOUR)
-        assert sent.message == MdnsMessage(is_response=True, questions=(Question(OURS, AAAA),))
+        expected = MdnsMessage(
+            is_response=True, questions=(Question(OURS, AAAA),), additional=(Record(OURS, A, 10, HOST),)
+        )
+        assert sent.message == expected
 
     def test_are_answered_however_lately_it_was_multicast(self) -> None:
         station = ready()
