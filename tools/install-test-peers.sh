@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs what the suites over real networks need on Debian: coturn, libnice with its introspection, the packet filter,
-# and the npm packages of the peers that run under Node. Run as root; a second run does nothing. No service is started.
+# Installs what the suites over real networks need on Debian: coturn, libnice with its introspection, a SIP registrar, phone
+# and media proxy, the packet filter, and the npm packages of the peers that run under Node. Run as root; a second run does nothing. No service is started.
 #
 #   tools/install-test-peers.sh          everything
 #   tools/install-test-peers.sh --check  only says what is missing; exit status 1 when something is
 set -eu
 
-PACKAGES="coturn gir1.2-nice-0.1 python3-gi nftables iproute2 procps hostname openssl"
+PACKAGES="coturn gir1.2-nice-0.1 python3-gi nftables iproute2 procps hostname openssl kamailio baresip-core rtpengine-daemon"
 NPM_PACKAGES="werift@0.24.4 node-datachannel@0.33.4 @roamhq/wrtc@0.10.0"
 NODE_FOLDER="${ICEPATH_NODE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/icepath/peers}"
 POLICY=/usr/sbin/policy-rc.d
@@ -42,9 +42,9 @@ install_packages() {
     apt-get -o DPkg::Lock::Timeout=300 -qq update
     # shellcheck disable=SC2086 # a list of words
     apt-get -o DPkg::Lock::Timeout=300 -qq install -y --no-install-recommends $1
-    # Debian enables coturn at boot; the tests start their own.
+    # Debian enables these at boot; the tests start their own.
     if command -v systemctl >/dev/null 2>&1; then
-        systemctl disable coturn >/dev/null 2>&1 || true
+        systemctl disable coturn kamailio rtpengine-daemon >/dev/null 2>&1 || true
     fi
 }
 

@@ -23,6 +23,8 @@ from icepath.sdp.session import parse_session as parse_session
 from icepath.sdp.settling import Negotiated as Negotiated
 from icepath.sdp.settling import Stream as Stream
 from icepath.sdp.settling import Usage as Usage
+from icepath.sdp.trickle import CONTENT_TYPE as CONTENT_TYPE
+from icepath.sdp.trickle import INFO_PACKAGE as INFO_PACKAGE
 from icepath.sdp.trickle import Fragment as Fragment
 from icepath.sdp.trickle import FragmentStream as FragmentStream
 from icepath.sdp.trickle import Trickled as Trickled
