@@ -91,6 +91,8 @@ class ByteStream:
         self._is_paused = paused
         self._tls: TlsSession | None = None
         self._loop = asyncio.get_running_loop()
+        # libuv stops a poll that saw an error, which may wait behind the data: there a short read is not yet the end.
+        self._is_level_triggered = isinstance(self._loop, asyncio.SelectorEventLoop)
         self._by_task = options.reader == "task" or not tcp.has_readers(self._loop, sock)
         self._phase = _Phase.CONNECTING
         # Ended for the owner, who hears nothing more; what is queued is still sent.
@@ -219,12 +221,13 @@ class ByteStream:
         """Sends now what the kernel takes, and queues the rest."""
         if self._is_leaving or self._broken is not None or self._wants_end:
             return
-        options, backlog = self._options, self._backlog
+        options = self._options
+        backlog = 0 if self._phase is _Phase.OPEN and not self._queue else self._backlog
         if droppable and (backlog > options.high_water or backlog + len(payload) > options.limit):
             self._owner.on_dropped()
             return
         self._send(payload)
-        if self._backlog > options.limit:
+        if backlog + len(payload) > options.limit and self._backlog > options.limit:
             self._lose(CloseReason.SLOW)
         elif self._is_paused:
             self._resume()
@@ -345,7 +348,7 @@ class ByteStream:
             self._remove_reader()
 
     def _on_readable(self) -> None:
-        """Reads until nothing is left: libuv stops a poll that saw an error, which may wait behind the data."""
+        """Reads until nothing is left."""
         for _ in range(READS):
             if not self._has_reader:  # whoever was called has ended or paused this
                 return
@@ -357,7 +360,10 @@ class ByteStream:
                 self._on_read_error(error)
                 return
             self._take(data)
-        self._loop.call_soon(self._on_readable)
+            if self._is_level_triggered and len(data) < READ_SIZE:
+                return
+        if not self._is_level_triggered:
+            self._loop.call_soon(self._on_readable)
 
     async def _read_by_task(self) -> None:
         while not self._has_ended_in:
