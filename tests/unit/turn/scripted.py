@@ -20,6 +20,7 @@ from icepath.machine import (
     FailReason,
     Handle,
     Opened,
+    Transport,
 )
 from icepath.net import Address, Instant
 from icepath.stun.credentials import Challenge, LongTermCredentials, derive_key
@@ -95,6 +96,8 @@ class Play:
         next_handle: Callable[[], Handle] | None = None,
         even_port: bool | None = None,
         mobility: bool = False,
+        relay_transport: Transport = Transport.UDP,
+        max_peer_connections: int = 16,
     ) -> None:
         self.now = now
         self.key: IntegrityKey | None = None if credentials is None else key_of(credentials)
@@ -123,6 +126,8 @@ class Play:
             max_redirects=max_redirects,
             even_port=even_port,
             mobility=mobility,
+            relay_transport=relay_transport,
+            max_peer_connections=max_peer_connections,
         )
         self.allocation = Allocation(
             self.config,

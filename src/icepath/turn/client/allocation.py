@@ -27,6 +27,7 @@ from icepath.machine import (
     Handle,
     MachineClosed,
     Opened,
+    Transport,
     Unreachable,
     flow_channel,
 )
@@ -35,6 +36,7 @@ from icepath.outbox import Outbox
 from icepath.stun.transaction import drop_reason
 from icepath.turn.client.channels import Channels
 from icepath.turn.client.config import AllocationConfig as AllocationConfig
+from icepath.turn.client.connections import PeerConnections
 from icepath.turn.client.data import PeerData
 from icepath.turn.client.events import AllocationEvent, ChannelFailed
 from icepath.turn.client.grant import family_of, refresh_request
@@ -45,7 +47,8 @@ from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requ
 from icepath.turn.client.routes import Path, Route
 from icepath.turn.client.token import Credentials
 from icepath.turn.client.ways import NextHandle, Ways
-from icepath.wire.message import MessageClass, Method, decode_message
+from icepath.wire.attributes import XorPeerAddress
+from icepath.wire.message import Message, MessageClass, Method, decode_message
 
 # A UDP datagram holds 65,507 bytes; a Send indication to an IPv6 peer adds 56 and padding.
 MAX_PAYLOAD: Final = 65_440
@@ -76,6 +79,7 @@ class Allocation:
         "_channels",
         "_close_by",
         "_config",
+        "_connections",
         "_data",
         "_handles",
         "_lease",
@@ -112,7 +116,9 @@ class Allocation:
         self._lease = Lease(config, self._requests, self._permissions, self._channels, self._outbox)
         self._data = PeerData(self._lease, self._permissions, self._channels, self._outbox, random_bytes)
         self._handles = 0
-        self._ways = Ways(config, self._requests, self._lease, self._outbox, next_handle or self._count_handle)
+        next_handle = next_handle or self._count_handle
+        self._ways = Ways(config, self._requests, self._lease, self._outbox, next_handle)
+        self._connections = PeerConnections(config, self._requests, self._outbox, next_handle)
         self._mobility = Mobility(config, self._requests, self._lease, self._ways, self._outbox)
         self._stage = _Stage.OPEN
         self._close_by: Instant | None = None
@@ -176,8 +182,8 @@ class Allocation:
         Emits: Datagram; ChannelFailed with 443 for a peer of a family the allocation has not.
         Raises: InvalidState before the allocation is there; InvalidArgument when nothing can be sent to the peer.
         """
-        if self._lease.is_pending:
-            raise InvalidState(f"no channel to {peer} before there is an allocation")
+        if self._lease.is_pending or self._config.relay_transport is Transport.TCP:
+            raise InvalidState(f"no channel to {peer} before there is an allocation, nor with one for TCP")
         if not is_usable_destination(peer) or canonical_host(peer.host) != peer.host:
             raise InvalidArgument(f"{peer} is no address that a channel could be bound to")
         now = self._advance(now)
@@ -196,8 +202,8 @@ class Allocation:
         Raises: InvalidState when there is no allocation, no permission, or the server cannot set DF;
             InvalidArgument when the payload is too long, or the port no port.
         """
-        if self._lease.grant is None:
-            raise InvalidState(f"no allocation to send to {peer} from")
+        if self._lease.grant is None or self._config.relay_transport is Transport.TCP:
+            raise InvalidState(f"no allocation to send datagrams to {peer} from")
         if not self._permissions.is_permitted(peer.host):
             # RFC 8656 §11.1: "the client MUST ensure that there is a permission installed".
             raise InvalidState(f"no permission for {peer.host}: permit it first")
@@ -225,6 +231,36 @@ class Allocation:
         """
         plan = self._mobility.plan(local)
         self._mobility.migrate(plan, self._advance(now))
+
+    def connect_peer(self, peer: Address, *, now: Instant) -> None:
+        """Asks for a TCP connection to a peer of a TCP allocation.
+
+        Emits: Bytes; then PeerConnected or PeerConnectFailed.
+        Raises: InvalidState when there is no TCP allocation, a connection to this peer, or no room for one;
+            InvalidArgument when there can be none to such an address.
+        RFC: 6062 §4.3.
+        """
+        grant = self._lease.grant
+        if grant is None or self._config.relay_transport is not Transport.TCP:
+            raise InvalidState(f"no TCP allocation to connect to {peer} from")
+        if not is_usable_destination(peer) or family_of(peer.host) not in grant.families:
+            raise InvalidArgument(f"{peer} is no address that could be connected to")
+        self._connections.check(peer)
+        self._connections.connect(peer, self._advance(now))
+
+    def send_to_peer(self, handle: Handle, payload: bytes, *, now: Instant) -> None:
+        """Sends bytes along a connection of `PeerConnected`.
+
+        Emits: Bytes.
+        Raises: InvalidState when it is no such connection (any more).
+        """
+        self._connections.send(handle, payload)
+        self._advance(now)
+
+    def disconnect_peer(self, handle: Handle, *, now: Instant) -> None:
+        """Ends a connection to a peer, if it is one."""
+        self._connections.disconnect(handle)
+        self._advance(now)
 
     # -- the machine ---------------------------------------------------------------------------------------
 
@@ -255,6 +291,7 @@ class Allocation:
                     self._on_answer(item, now)
             self._ways.handle_timeout(now)
             self._mobility.handle_timeout(now)
+            self._connections.handle_timeout(now)
             self._permissions.handle_timeout(now)
             self._channels.handle_timeout(now)
             self._lease.handle_timeout(now)
@@ -271,6 +308,7 @@ class Allocation:
             self._lease.next_deadline(),
             self._ways.next_deadline(),
             self._mobility.next_deadline(),
+            self._connections.next_deadline(),
             self._close_by,
         )
         return min([deadline for deadline in deadlines if deadline is not None], default=None)
@@ -284,6 +322,7 @@ class Allocation:
         is_pending, is_held = self._lease.is_pending, self._lease.grant is not None
         self._lease.end(keep=Purpose.ALLOCATE if is_pending else None)
         self._mobility.end()
+        self._connections.clear()
         self._ways.give_up_others()
         if is_held:
             self._requests.submit(refresh_request(self._config, Purpose.RELEASE), now)
@@ -302,6 +341,10 @@ class Allocation:
     def _receive_about_stream(self, arrival: Bytes | Opened | Failed | Closed, now: Instant) -> None:
         path = self._ways.stream_path(arrival.handle)
         if path is None:
+            if self._connections.is_one(arrival.handle):
+                dropped = self._connections.receive(arrival, now)
+                if dropped is not None:
+                    self._outbox.drop(dropped, now=now)
             return
         if isinstance(arrival, Bytes):
             self._on_bytes(arrival, path, now)
@@ -339,18 +382,27 @@ class Allocation:
             return drop_reason(failure)
         if message.message_class is MessageClass.INDICATION and message.method == Method.DATA:
             return self._data.on_indication(message)
+        if message.message_class is MessageClass.INDICATION and message.method == Method.CONNECTION_ATTEMPT:
+            return self._on_connection_attempt(message, now)
         answer = self._requests.receive(message, path, now)
         if answer is not None:
             self._ways.on_alive(path, now)
             self._on_answer(answer, now)
         return None
 
+    def _on_connection_attempt(self, message: Message, now: Instant) -> DropReason | None:
+        peer = message.get(XorPeerAddress)
+        if self._lease.grant is None or self._config.relay_transport is not Transport.TCP:
+            return DropReason.UNEXPECTED_MESSAGE
+        is_permitted = peer is not None and self._permissions.is_permitted(peer.address.host)
+        return self._connections.on_indication(message, is_permitted, now)
+
     # -- requests and their ends ---------------------------------------------------------------------------
 
     def _on_sent(self, request: Request, now: Instant) -> None:
         if request.purpose is Purpose.PERMISSION:
             self._permissions.on_sent(request)
-        elif request.peer is not None:
+        elif request.purpose is Purpose.CHANNEL and request.peer is not None:
             if self._channels.is_wanted(request.peer):
                 self._permissions.on_channel_sent(request.peer.host)
         else:
@@ -370,6 +422,8 @@ class Allocation:
                 self._lease.lose(answer)
         elif answer.request.purpose is Purpose.MIGRATE and answer.path is not None:
             self._mobility.on_answer(answer, answer.path, now)
+        elif answer.request.purpose in (Purpose.CONNECT, Purpose.CONNECTION_BIND):
+            self._on_connection_answer(answer, now)
         elif answer.request.purpose is Purpose.CHANNEL:
             self._on_channel_answer(answer, now)
         else:
@@ -386,6 +440,12 @@ class Allocation:
                 self._permissions.on_channel_bound(host, answer.sent_at)
             else:
                 self._permissions.on_channel_failed(host, now)
+
+    def _on_connection_answer(self, answer: Answer, now: Instant) -> None:
+        if answer.code == ALLOCATION_MISMATCH and answer.request.purpose is Purpose.CONNECT:
+            self._lease.lose(answer)
+        else:
+            self._connections.on_answer(answer, now)
 
     def _on_last_answer(self, answer: Answer, now: Instant) -> None:
         is_allocate = answer.request.purpose is Purpose.ALLOCATE
@@ -410,6 +470,7 @@ class Allocation:
             self._finish()
         elif self._lease.has_ended and self._stage is _Stage.OPEN and not self._ways.has_ended:
             self._mobility.end()
+            self._connections.clear()
             self._ways.end_if_idle()
 
     def _count_handle(self) -> Handle:

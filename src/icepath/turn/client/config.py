@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from icepath.errors import InvalidArgument
+from icepath.machine import Transport
 from icepath.net import Address, Seconds, same_family
 from icepath.stun.credentials import Challenge
 from icepath.stun.transaction import DEFAULT_TI, RetransmissionPolicy
@@ -27,6 +28,7 @@ MIN_RTO: Final[Seconds] = 0.001
 MAX_CLOSE_TIMEOUT: Final[Seconds] = 60.0
 # Transports times address families: more ways to one server there are not.
 MAX_ROUTES: Final = 8
+MAX_PEER_CONNECTIONS: Final = 1024
 MAX_REDIRECTS: Final = 16
 MAX_RELIABLE_TIMEOUT: Final[Seconds] = 600.0
 
@@ -69,6 +71,10 @@ class AllocationConfig:
     mobility: bool = False
     """Asks for a ticket, by which the allocation can move to another local address (RFC 8016)."""
 
+    relay_transport: Transport = Transport.UDP
+    """TCP asks for connections to peers (RFC 6062), which needs TCP or TLS to the server as well."""
+    max_peer_connections: int = 16
+
     def __post_init__(self) -> None:
         if not self.routes and not same_family(self.server, self.local):
             raise InvalidArgument(f"server {self.server} and local {self.local} are of different address families")
@@ -91,6 +97,20 @@ class AllocationConfig:
             Software(self.software).encode(b"")
 
         self._check_ports()
+        if self.relay_transport is Transport.TCP:
+            self._check_tcp()
+
+    def _check_tcp(self) -> None:
+        # RFC 6062 §4.1: "TCP allocations cannot be obtained using a UDP association", nor DTLS (RFC 7350 §4.1), and
+        # the request "MUST NOT include a DONT-FRAGMENT, RESERVATION-TOKEN, or EVEN-PORT attribute".
+        if not all(route.is_reliable for route in self.ways):
+            raise InvalidArgument("relay_transport is TCP, allowed are routes by TCP and TLS only")
+        if self.dont_fragment or self.even_port is not None or self.reservation is not None:
+            raise InvalidArgument("relay_transport is TCP: dont_fragment, even_port and reservation are for UDP")
+        if not 0 < self.max_peer_connections <= MAX_PEER_CONNECTIONS:
+            raise InvalidArgument(
+                f"max_peer_connections is {self.max_peer_connections}, allowed are 1 to {MAX_PEER_CONNECTIONS}"
+            )
 
     def _check_ports(self) -> None:
         if self.even_port is not None and self.reservation is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias, final
 
-from icepath.machine import DatagramDropped, Event, MachineClosed
+from icepath.machine import DatagramDropped, Event, Handle, MachineClosed
 from icepath.net import Address, Instant
 from icepath.stun.credentials import Challenge
 from icepath.turn.client.routes import Route
@@ -46,6 +46,10 @@ class AllocationFailure(StrEnum):
     """The byte stream ended."""
     NOT_TURN = "not-turn"
     """The byte stream holds what is no STUN message and no ChannelData."""
+    PEER_CONNECTED = "peer-connected"
+    """The server has a connection to this peer already (446)."""
+    PEER_UNREACHABLE = "peer-unreachable"
+    """The server cannot connect to this peer (447)."""
     REFUSED = "refused"
     """Any other error code."""
 
@@ -62,6 +66,8 @@ _FAILURES: Final[dict[int, AllocationFailure]] = {
     442: AllocationFailure.UNSUPPORTED_TRANSPORT,
     443: AllocationFailure.UNSUPPORTED_FAMILY,
     486: AllocationFailure.QUOTA,
+    446: AllocationFailure.PEER_CONNECTED,
+    447: AllocationFailure.PEER_UNREACHABLE,
     508: AllocationFailure.CAPACITY,
 }
 
@@ -266,6 +272,43 @@ class PeerIcmpReceived(Event):
     data: int
 
 
+@dataclass(frozen=True, slots=True)
+class PeerConnected(Event):
+    """Reports a byte stream to a peer (RFC 6062): `handle` names it in verbs and events, and may be spliced."""
+
+    handle: Handle
+    peer: Address
+    is_incoming: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnectFailed(Event):
+    """Reports that there is no byte stream to a peer: refused with `code`, or failed on the way (None)."""
+
+    peer: Address
+    reason: AllocationFailure
+    code: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerBytesReceived(Event):
+    """Reports bytes of a peer's byte stream, cut anywhere."""
+
+    handle: Handle
+    peer: Address
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDisconnected(Event):
+    """Reports the end of a byte stream to a peer."""
+
+    handle: Handle
+    peer: Address
+    text: str
+
+
 AllocationEvent: TypeAlias = (
     Allocated
     | AddressFamilyRefused
@@ -284,6 +327,10 @@ AllocationEvent: TypeAlias = (
     | PortReserved
     | ChannelBound
     | ChannelFailed
+    | PeerConnected
+    | PeerConnectFailed
+    | PeerBytesReceived
+    | PeerDisconnected
     | PeerDataReceived
     | PeerIcmpReceived
     | DatagramDropped

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icepath.machine import Transport
 from icepath.net import Address, is_usable_destination, same_family
 from icepath.turn.client.config import DEFAULT_LIFETIME, AllocationConfig
 from icepath.turn.client.events import AddressFamilyRefused
 from icepath.turn.client.requests import Purpose, Request
 from icepath.wire.attributes import (
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
     AdditionalAddressFamily,
     AddressErrorCode,
     AddressFamily,
@@ -58,7 +61,8 @@ def family_of(host: str) -> AddressFamily:
 
 def allocate_request(config: AllocationConfig, *, lacking: frozenset[int] = frozenset()) -> Request:
     """Returns the Allocate that the config describes, without the attributes of the types that the server lacks."""
-    attributes: list[Attribute] = [RequestedTransport()]
+    protocol = PROTOCOL_TCP if config.relay_transport is Transport.TCP else PROTOCOL_UDP
+    attributes: list[Attribute] = [RequestedTransport(protocol)]
     if config.reservation is not None:
         # RFC 8656 §7.1: with it there are neither families nor EVEN-PORT: the port kept has its own.
         attributes.append(ReservationToken(config.reservation))

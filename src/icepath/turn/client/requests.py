@@ -58,6 +58,10 @@ class Purpose(Enum):
     CHANNEL = auto()
     MIGRATE = auto()
     """Moves our allocation to another path."""
+    CONNECT = auto()
+    """Asks for a TCP connection to a peer (RFC 6062)."""
+    CONNECTION_BIND = auto()
+    """Says whose connection the one is that it goes along."""
     PROBE = auto()
     """Asks whether the server can be reached along another path; allocates nothing."""
     GIVE_BACK = auto()
@@ -72,6 +76,8 @@ _METHODS: Final[dict[Purpose, Method]] = {
     Purpose.PERMISSION: Method.CREATE_PERMISSION,
     Purpose.CHANNEL: Method.CHANNEL_BIND,
     Purpose.MIGRATE: Method.REFRESH,
+    Purpose.CONNECT: Method.CONNECT,
+    Purpose.CONNECTION_BIND: Method.CONNECTION_BIND,
     Purpose.PROBE: Method.BINDING,
     Purpose.GIVE_BACK: Method.REFRESH,
 }
@@ -215,11 +221,15 @@ class Requests:
         """Sends along this path from now on; `impatience` bounds the wait for answers on a reliable one."""
         timeout = self._config.reliable_timeout
         self._reliable_policy = _once(timeout if impatience is None else min(timeout, impatience))
+        # An Allocate of an earlier try is forgotten: what it may have got is in the way of the next (437).
+        self.drop(path)
+        self.path = path
+
+    def drop(self, path: Path) -> None:
+        """Forgets what is in flight along a path."""
         for transaction in self._table:
             if transaction.context.path is path:
-                # An Allocate of an earlier try: what it may have got is in the way of the next (437).
                 self._table.cancel(transaction.transaction_id)
-        self.path = path
 
     def leave(self) -> None:
         """Gives up the path in use: forgets all but probes, and Allocates on UDP that may still be granted.

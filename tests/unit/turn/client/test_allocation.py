@@ -29,6 +29,7 @@ from icepath.turn.client.events import (
     ChannelFailed,
     Migrated,
     MigrationFailed,
+    PeerConnected,
     PeerDataReceived,
     PeerIcmpReceived,
     PermissionFailed,
@@ -36,6 +37,7 @@ from icepath.turn.client.events import (
 from icepath.turn.client.routes import Route
 from icepath.wire.attributes import (
     Attribute,
+    ConnectionId,
     Data,
     DontFragment,
     ErrorCode,
@@ -597,6 +599,58 @@ class TestMobility:
         play.succeed(play.requests()[-1], Lifetime(600), ticket)
         assert play.told(Migrated) == [Migrated(moved)]
         assert play.allocation.is_mobile
+
+
+class TestPeerConnections:
+    """The routing; test_connections.py has the rest."""
+
+    def ready(self) -> Play:
+        play = Play(routes=(TCP,), relay_transport=Transport.TCP)
+        play.open(1)
+        play.grant(play.request())
+        return play
+
+    def test_come_and_go(self) -> None:
+        play = self.ready()
+        play.allocation.connect_peer(PEER, now=0.0)
+        play.succeed(play.request(), ConnectionId(1))
+        play.open(2)
+        play.succeed(play.request())
+        assert play.told(PeerConnected) == [PeerConnected(Handle(2), PEER, is_incoming=False)]
+        play.allocation.send_to_peer(Handle(2), b"x", now=0.0)
+        play.allocation.disconnect_peer(Handle(2), now=0.0)
+        assert play.closed() == [2]
+
+    def test_bring_what_is_dropped(self) -> None:
+        play = self.ready()
+        play.allocation.connect_peer(PEER, now=0.0)
+        play.succeed(play.request(), ConnectionId(1))
+        play.open(2)
+        play.receive_on(2, b"junk")
+        assert reasons(play) == [DropReason.NOT_STUN]
+
+    @pytest.mark.rfc("6062", "4.4")
+    def test_are_offered(self) -> None:
+        attributes = (ConnectionId(1), XorPeerAddress(PEER))
+        offer = encode_message(Method.CONNECTION_ATTEMPT, MessageClass.INDICATION, TransactionId(bytes(12)), attributes)
+        play = self.ready()
+        play.receive_on(1, offer)
+        assert reasons(play) == [DropReason.NO_PERMISSION]
+        play = bound(PEER)
+        play.receive(offer)
+        assert reasons(play) == [DropReason.UNEXPECTED_MESSAGE]
+
+    def test_end_with_a_lost_allocation(self) -> None:
+        play = self.ready()
+        play.allocation.connect_peer(PEER, now=0.0)
+        play.refuse(play.request(), 437)
+        assert play.told(AllocationLost)
+
+    def test_there_are_none_elsewhere(self) -> None:
+        with pytest.raises(InvalidState):
+            bound(PEER).allocation.connect_peer(PEER, now=0.0)
+        with pytest.raises(InvalidArgument):
+            self.ready().allocation.connect_peer(PEER6, now=0.0)
 
 
 class TestTime:

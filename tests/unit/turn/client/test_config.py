@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from icepath.errors import InvalidArgument
-from icepath.machine import Transport
+from icepath.machine import Security, Transport
 from icepath.net import Address
 from icepath.stun.transaction import RetransmissionPolicy
 from icepath.turn.client.config import AllocationConfig
@@ -12,6 +12,7 @@ from icepath.wire.attributes import AddressFamily
 from unit.turn.scripted import ALICE, BOTH, LOCAL, SERVER
 
 SERVER6, LOCAL6 = Address("2001:db8::1", 3478), Address("2001:db8::2", 50000)
+TCP = (Route(SERVER, Transport.TCP),)
 V4, V6 = AddressFamily.IPV4, AddressFamily.IPV6
 
 
@@ -101,6 +102,30 @@ def test_ports_are_kept_one_way_and_for_one_family() -> None:
         AllocationConfig(SERVER, LOCAL, families=BOTH, reservation=b"12345678")
     with pytest.raises(InvalidArgument, match="RESERVATION-TOKEN"):
         AllocationConfig(SERVER, LOCAL, reservation=b"1234567")
+
+
+@pytest.mark.rfc("6062", "4.1")
+class TestTcp:
+    def test_needs_reliable_routes(self) -> None:
+        tls = Route(SERVER, Transport.TCP, Security.TLS)
+        AllocationConfig(SERVER, LOCAL, relay_transport=Transport.TCP, routes=(Route(SERVER, Transport.TCP), tls))
+        dtls = Route(SERVER, Transport.UDP, Security.DTLS)
+        for routes in ((), (Route(SERVER),), (tls, dtls)):
+            with pytest.raises(InvalidArgument, match="TCP and TLS only"):
+                AllocationConfig(SERVER, LOCAL, relay_transport=Transport.TCP, routes=routes)
+
+    def test_has_no_ports_and_no_fragments(self) -> None:
+        with pytest.raises(InvalidArgument, match="are for UDP"):
+            AllocationConfig(SERVER, LOCAL, relay_transport=Transport.TCP, routes=TCP, dont_fragment=True)
+        with pytest.raises(InvalidArgument, match="are for UDP"):
+            AllocationConfig(SERVER, LOCAL, relay_transport=Transport.TCP, routes=TCP, even_port=False)
+        with pytest.raises(InvalidArgument, match="are for UDP"):
+            AllocationConfig(SERVER, LOCAL, relay_transport=Transport.TCP, routes=TCP, reservation=b"12345678")
+
+    @pytest.mark.parametrize("limit", [0, 1025])
+    def test_has_bounded_connections(self, limit: int) -> None:
+        with pytest.raises(InvalidArgument, match="max_peer_connections"):
+            AllocationConfig(SERVER, LOCAL, relay_transport=Transport.TCP, routes=TCP, max_peer_connections=limit)
 
 
 def test_repr_hides_the_password() -> None:

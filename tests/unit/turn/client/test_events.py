@@ -21,6 +21,8 @@ from unit.turn.scripted import PEER, RELAYED
         (442, AllocationFailure.UNSUPPORTED_TRANSPORT),
         (443, AllocationFailure.UNSUPPORTED_FAMILY),
         (405, AllocationFailure.FORBIDDEN),
+        (446, AllocationFailure.PEER_CONNECTED),
+        (447, AllocationFailure.PEER_UNREACHABLE),
         (486, AllocationFailure.QUOTA),
         (508, AllocationFailure.CAPACITY),
         (500, AllocationFailure.REFUSED),

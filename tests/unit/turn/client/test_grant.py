@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from icepath.machine import Transport
 from icepath.net import Address
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AddressFamilyRefused
 from icepath.turn.client.grant import Grant, allocate_request, family_of, read_grant, refresh_request
 from icepath.turn.client.requests import Purpose
+from icepath.turn.client.routes import Route
 from icepath.wire.attributes import (
     AdditionalAddressFamily,
     AddressErrorCode,
@@ -73,6 +75,12 @@ class TestAllocateRequest:
     def test_adds_what_was_configured(self) -> None:
         request = allocate_request(config(lifetime=1200, software="icepath", dont_fragment=True))
         assert request.attributes == (RequestedTransport(), Lifetime(1200), DontFragment(), Software("icepath"))
+
+    @pytest.mark.rfc("6062", "4.1")
+    def test_asks_for_tcp(self) -> None:
+        routes = (Route(SERVER, Transport.TCP),)
+        request = allocate_request(AllocationConfig(SERVER, LOCAL, routes=routes, relay_transport=Transport.TCP))
+        assert request.attributes == (RequestedTransport(6),)
 
     @pytest.mark.rfc("8016", "3.1.1")
     def test_asks_for_a_ticket(self) -> None:
