@@ -23,11 +23,13 @@ REQUIREMENTS = ROOT / "docs" / "requirements"
 
 TITLES = {
     "2782": "SRV records",
+    "3264": "Offer/answer with SDP",
     "3403": "NAPTR records",
     "3489": "STUN, the first edition",
     "4571": "Framing RTP over byte streams",
     "4787": "NAT behavioural requirements for UDP",
     "5389": "STUN, the second edition",
+    "5761": "Multiplexing RTP and RTCP on one port",
     "5769": "Test vectors for STUN",
     "5780": "NAT behaviour discovery using STUN",
     "5928": "TURN resolution mechanism",
@@ -37,6 +39,7 @@ TITLES = {
     "7064": "stun: URIs",
     "7065": "turn: URIs",
     "7350": "STUN and TURN over DTLS",
+    "7443": "ALPN for STUN and TURN",
     "7635": "STUN extension for third-party authorization",
     "7675": "Consent freshness",
     "7982": "Measurement of round-trip time and loss using STUN",
@@ -51,6 +54,8 @@ TITLES = {
     "8839": "SDP offer/answer procedures for ICE",
     "8840": "A SIP usage for trickle ICE",
     "8863": "ICE patiently awaiting connectivity",
+    "8866": "SDP",
+    "9143": "BUNDLE: one transport for several m= sections",
     "9443": "Multiplexing scheme updates for QUIC",
 }
 

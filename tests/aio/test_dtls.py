@@ -191,6 +191,21 @@ def test_a_certificate_for_another_name_is_refused(authority: Authority, name: s
     run_clean(main)
 
 
+def test_a_name_that_only_the_subject_has_is_not_looked_at(authority: Authority, tmp_path: Path) -> None:
+    async def main() -> None:
+        issuer = trustme.CA()
+        issuer.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+        issued = issuer.issue_cert(common_name=NAME)
+        issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+        server = Server(str(tmp_path / "server.pem"))
+        async with Stage(StreamOptions(cafile=str(tmp_path / "authority.pem"))) as stage:
+            failed = await stage.failed(open_one(stage, server))
+            assert failed == Failed(Handle(1), FailReason.TLS_CERTIFICATE, f"the certificate is not for {NAME}")
+        server.close()
+
+    run_clean(main)
+
+
 @every_way
 def test_an_unknown_authority_is_refused_unless_nothing_is_verified(
     authority: Authority, loop_factory: LoopFactory, reader: str

@@ -403,6 +403,19 @@ def test_the_suites_that_must_be_there_are_and_all_have_forward_secrecy() -> Non
     assert client_context(Trust(verify=False)).options & ssl.OP_NO_COMPRESSION
 
 
+@pytest.mark.rfc("8489", "6.2.3")
+def test_what_bcp_195_asks_of_a_client() -> None:
+    """RFC 9325 §3.1 to §3.5: TLS 1.2 and later, no renegotiation, no compression, names verified."""
+    context = client_context(Trust())
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_whether_a_certificate_was_revoked_is_not_asked() -> None:
+    assert not client_context(Trust()).verify_flags & (ssl.VERIFY_CRL_CHECK_LEAF | ssl.VERIFY_CRL_CHECK_CHAIN)
+
+
 def test_contexts_are_made_once_and_not_kept_without_bound() -> None:
     made: list[Trust] = []
 

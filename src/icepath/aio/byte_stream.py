@@ -108,8 +108,7 @@ class ByteStream:
         self._has_ended_in = False
         self._has_progressed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._has_reader = False
-        self._has_writer = False
+        self._has_reader = self._has_writer = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._resumed: asyncio.Future[None] | None = None
 
