@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the suites over real networks need on Debian: coturn, libnice with its introspection, a SIP registrar, phone
-# and media proxy, the packet filter, and the npm packages of the peers that run under Node. Run as root; a second run does nothing. No service is started.
+# Installs what the suites over real networks need on Debian: coturn, libnice with its introspection, SIP (registrar, phone,
+# media proxy), the packet filter, and the npm packages of the peers that run under Node. Run as root; a second run does
+# nothing. No service is started.
 #
 #   tools/install-test-peers.sh          everything
 #   tools/install-test-peers.sh --check  only says what is missing; exit status 1 when something is
