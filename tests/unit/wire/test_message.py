@@ -283,6 +283,13 @@ def test_unknown_attributes_are_kept_and_the_required_ones_named_once() -> None:
     assert message.unknown_required == (0x7FFF, 0x0002)
 
 
+@pytest.mark.parametrize("attributes", [(), ((0x8099, b""),)])
+def test_a_message_whose_required_attributes_are_all_known_names_none(
+    attributes: tuple[tuple[int, bytes], ...],
+) -> None:
+    assert decode_message(raw(1, (0x0006, b"user"), *attributes)).unknown_required == ()
+
+
 @pytest.mark.rfc("8489", "14")
 def test_padding_is_ignored_and_written_as_zero() -> None:
     assert request(Username("a"), key=None)[20:28] == bytes.fromhex("0006 0001 61 000000")
