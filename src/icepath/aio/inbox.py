@@ -49,13 +49,12 @@ class Inbox:
             try:
                 await waiter
             except asyncio.CancelledError:
-                # Woken and cancelled at once: the next one in line takes what this one was woken for.
-                if waiter.done() and not waiter.cancelled() and self.items:
-                    self._wake_one()
-                raise
-            finally:
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
+                elif self.items:
+                    # Woken and cancelled at once: the next one in line takes what this one was woken for.
+                    self._wake_one()
+                raise
         return self.items.popleft()
 
     def end(self, reason: Callable[[], Exception]) -> None:

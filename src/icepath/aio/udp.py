@@ -19,6 +19,7 @@ import errno
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, final
 
@@ -36,6 +37,9 @@ RECEIVE_SIZE: Final = 65_535
 CONTROL_SIZE: Final = 64
 # How long queued datagrams may delay the end of a socket.
 LINGER: Final[Seconds] = 0.5
+# A wake-up that found one datagram only is followed by so many that read once and look no further: asking in vain
+# costs as much as the datagram. If there was more, the loop wakes us again.
+LONE: Final = 7
 # Sources seen, kept in canonical form; the table starts afresh when it is full.
 SOURCES: Final = 1_024
 # RFC 8656 §11.3: in a Send or Data indication travels an application's payload.
@@ -123,6 +127,7 @@ class UdpSocket:
         self._writing: asyncio.Task[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._has_writer = False
+        self._lone = LONE
         self.is_closed = False
         self._by_task = options.reader == "task" or not self._add_reader()
         self._receive = self._receive_one
@@ -232,14 +237,19 @@ class UdpSocket:
         return True
 
     def _on_readable(self) -> None:
-        """Drains the socket, up to a bound, in one wake-up."""
+        """Drains the socket, up to a bound, in one wake-up; or reads once where datagrams come one by one."""
         now = time.monotonic()
         receive = self._receive
         given = read = 0
-        while read < self._options.drain:
+        room = self._options.drain
+        if self._lone:
+            self._lone -= 1
+            room = 1
+        while read < room:
             try:
-                payload, source, size = receive()
+                payloads, source = receive()
             except BlockingIOError:
+                self._lone = LONE if read == 1 else 0
                 if not read:
                     # Nothing to read, yet woken: an ICMP error waits.
                     self._report_errors()
@@ -251,20 +261,23 @@ class UdpSocket:
                 read += 1
                 self._report_errors()
                 continue
-            for start in range(0, len(payload), size) if size else (0,):
-                read += 1
-                given += self._take(payload[start : start + size] if size else payload, source, now)
+            read += len(payloads)
+            for payload in payloads:
+                given += self._take(payload, source, now)
         if given:
             self._sink.on_drained(now)
 
-    def _receive_one(self) -> tuple[bytes, OsAddress, int]:
+    def _receive_one(self) -> tuple[Sequence[bytes], OsAddress]:
         payload, source = self._sock.recvfrom(RECEIVE_SIZE)
-        return payload, source, 0
+        return (payload,), source
 
-    def _receive_joined(self) -> tuple[bytes, OsAddress, int]:
-        """Receives what the kernel has joined: datagrams of one source and of this size, the last may be shorter."""
+    def _receive_joined(self) -> tuple[Sequence[bytes], OsAddress]:
+        """Receives datagrams of one source that the kernel has joined: all of one size, the last may be shorter."""
         payload, control, _, source = self._sock.recvmsg(RECEIVE_SIZE, CONTROL_SIZE)
-        return payload, source, int.from_bytes(control[0][2], sys.byteorder) if control else 0
+        if not control:
+            return (payload,), source
+        size = int.from_bytes(control[0][2], sys.byteorder)
+        return [payload[start : start + size] for start in range(0, len(payload), size)], source
 
     def _take(self, payload: bytes, source: OsAddress, now: Instant) -> bool:
         """Gives a datagram to its flow or else to the sink; True for the sink."""
