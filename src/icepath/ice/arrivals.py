@@ -34,6 +34,10 @@ LAST_STUN_BYTE: Final = 3
 # ICMP destination unreachable: type 3 in IPv4, type 1 in IPv6 (RFC 8445 §7.2.5.2.2: "a hard ICMP error").
 HARD_ICMP: Final = frozenset({(3, 0), (3, 1), (3, 2), (3, 3), (1, 0), (1, 3), (1, 4)})
 
+_BINDING: Final = Method.BINDING
+_REQUEST: Final = MessageClass.REQUEST
+_INDICATION: Final = MessageClass.INDICATION
+
 
 @final
 class Arrivals:
@@ -92,11 +96,11 @@ class Arrivals:
         except DecodeError as failure:
             self._core.outbox.drop(drop_reason(failure), remote=remote, now=now)
             return
-        if message.method != Method.BINDING:
+        if message.method != _BINDING:
             self._core.outbox.drop(DropReason.UNEXPECTED_MESSAGE, remote=remote, now=now)
-        elif message.message_class is MessageClass.REQUEST:
+        elif message.message_class is _REQUEST:
             self._on_request(socket, remote, message, now=now)
-        elif message.message_class is not MessageClass.INDICATION:  # RFC 8445 §11: keepalives want nothing
+        elif message.message_class is not _INDICATION:  # RFC 8445 §11: keepalives want nothing
             self._on_response(socket, remote, message, now=now)
 
     def _on_data(self, socket: Socket, remote: Address, payload: bytes, *, now: Instant) -> None:

@@ -13,7 +13,10 @@ from typing import Final
 
 from icepath.ice.pair import CandidatePair, PairFoundation, PairKey, PairState
 
-_UNCHECKED: Final = (PairState.FROZEN, PairState.WAITING)
+# Bound here: looking a member up in its enum costs a tenth of a microsecond.
+_FROZEN: Final = PairState.FROZEN
+_WAITING: Final = PairState.WAITING
+_IN_PROGRESS: Final = PairState.IN_PROGRESS
 
 
 class ChecklistState(Enum):
@@ -24,6 +27,9 @@ class ChecklistState(Enum):
     FAILED = auto()
 
 
+_RUNNING: Final = ChecklistState.RUNNING
+
+
 class Checklist:
     """Holds the pairs of one data stream."""
 
@@ -31,13 +37,13 @@ class Checklist:
 
     def __init__(self) -> None:
         self.pairs: dict[PairKey, CandidatePair] = {}
-        self.state = ChecklistState.RUNNING
+        self.state = _RUNNING
         # RFC 8445 §6.1.4.1: first in, first out. A list: it is short, and a deque takes 760 bytes when empty.
         self.triggered: list[CandidatePair] = []
 
     def enqueue_triggered(self, pair: CandidatePair) -> None:
         """Puts the pair into the triggered-check queue, once, and makes it Waiting (RFC 8445 §7.3.1.4)."""
-        pair.state = PairState.WAITING
+        pair.state = _WAITING
         if pair not in self.triggered:
             self.triggered.append(pair)
 
@@ -59,7 +65,7 @@ class Checklist:
         if self.triggered:
             return False
         for pair in self.pairs.values():
-            if pair.state is PairState.IN_PROGRESS or (pair.state in _UNCHECKED and is_ready(pair)):
+            if pair.state is _IN_PROGRESS or (pair.state in (_FROZEN, _WAITING) and is_ready(pair)):
                 return False
         return True
 
@@ -91,7 +97,7 @@ class ChecklistSet:
         total = active = 0
         for pair in self.pairs():
             total += 1
-            if pair.state is PairState.WAITING or pair.state is PairState.IN_PROGRESS:
+            if pair.state is _WAITING or pair.state is _IN_PROGRESS:
                 active += 1
         return total, active
 
@@ -110,7 +116,7 @@ class ChecklistSet:
         return removed
 
     def _weakest(self) -> CandidatePair | None:
-        idle = (PairState.FROZEN, PairState.WAITING, PairState.FAILED)
+        idle = (_FROZEN, _WAITING, PairState.FAILED)
         candidates = [pair for pair in self.pairs() if pair.state in idle and pair.valid is None]
         return min(candidates, key=_worth, default=None)
 
@@ -122,16 +128,16 @@ class ChecklistSet:
             if pair.foundation != foundation or pair is new:
                 continue
             if pair.state is PairState.SUCCEEDED:
-                return PairState.WAITING
+                return _WAITING
             if _rank(pair) < rank:
                 topmost = False
-        return PairState.WAITING if topmost else PairState.FROZEN
+        return _WAITING if topmost else _FROZEN
 
     def unfreeze(self, foundation: PairFoundation) -> None:
         """Makes every Frozen pair of the foundation Waiting (RFC 8445 §7.2.5.3.3)."""
         for pair in self.pairs():
-            if pair.state is PairState.FROZEN and pair.foundation == foundation:
-                pair.state = PairState.WAITING
+            if pair.state is _FROZEN and pair.foundation == foundation:
+                pair.state = _WAITING
 
     def has_triggered(self) -> bool:
         """Says whether a triggered check waits."""
@@ -170,7 +176,7 @@ class ChecklistSet:
 
     def _ready(self, checklist: Checklist, is_ready: Callable[[CandidatePair], bool]) -> list[CandidatePair]:
         """Returns the pairs that an ordinary check may be sent for; only a Running checklist has any."""
-        if checklist.state is not ChecklistState.RUNNING:
+        if checklist.state is not _RUNNING:
             return []
         waiting = _waiting(checklist, is_ready)
         return _waiting(checklist, is_ready) if not waiting and self._thaw(checklist) else waiting
@@ -180,20 +186,20 @@ class ChecklistSet:
 
         A Waiting pair that cannot be sent holds up its own foundation only: its relay may never be permitted.
         """
-        frozen = [pair for pair in checklist.pairs.values() if pair.state is PairState.FROZEN]
+        frozen = [pair for pair in checklist.pairs.values() if pair.state is _FROZEN]
         if not frozen:
             return False
         active = {
             pair.foundation
             for other in self._lists.values()
-            if other.state is ChecklistState.RUNNING  # in another one, a Waiting pair's turn never comes
+            if other.state is _RUNNING  # in another one, a Waiting pair's turn never comes
             for pair in other.pairs.values()
-            if pair.state in (PairState.WAITING, PairState.IN_PROGRESS)
+            if pair.state in (_WAITING, _IN_PROGRESS)
         }
         thawed = False
         for pair in sorted(frozen, key=_rank):
             if pair.foundation not in active:
-                pair.state = PairState.WAITING
+                pair.state = _WAITING
                 active.add(pair.foundation)
                 thawed = True
         return thawed
@@ -204,7 +210,7 @@ class ChecklistSet:
 
 
 def _waiting(checklist: Checklist, is_ready: Callable[[CandidatePair], bool]) -> list[CandidatePair]:
-    return [pair for pair in checklist.pairs.values() if pair.state is PairState.WAITING and is_ready(pair)]
+    return [pair for pair in checklist.pairs.values() if pair.state is _WAITING and is_ready(pair)]
 
 
 def _worth(pair: CandidatePair) -> tuple[bool, int, int]:

@@ -23,6 +23,8 @@ from icepath.ice.snapshot import pair_snapshot
 from icepath.ice.stream import Generation, Stream
 from icepath.net import Instant
 
+_RUNNING: Final = ChecklistState.RUNNING
+_COMPLETED: Final = ChecklistState.COMPLETED
 _PENDING: Final = (PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS)
 
 
@@ -67,9 +69,9 @@ class Conclusion:
             if other.component == pair.component and other is not pair and other.valid is None:
                 discard_pair(self._core, generation, other)
         self._bind_channel(pair, now=now)
-        is_running = generation.checklist.state is ChecklistState.RUNNING
+        is_running = generation.checklist.state is _RUNNING
         if is_running and len(generation.concluded) == len(stream.components):
-            generation.checklist.state = ChecklistState.COMPLETED
+            generation.checklist.state = _COMPLETED
         if generation is stream.current and stream.is_selected:
             self._core.timers.cancel(TimerKey(TimerKind.PATIENCE, stream.id))
             self._core.timers.cancel(TimerKey(TimerKind.RECHECK, stream.id))
@@ -107,7 +109,7 @@ class Conclusion:
             return
         for stream in self._core.streams.values():
             generation = stream.current
-            if generation.checklist.state is not ChecklistState.RUNNING or generation.started is None:
+            if generation.checklist.state is not _RUNNING or generation.started is None:
                 continue
             for component in stream.components:
                 if component not in generation.concluded:
@@ -215,7 +217,7 @@ class Conclusion:
         checklist = generation.checklist
         if generation.started is None or generation.failure is not None:
             return
-        if checklist.state is ChecklistState.COMPLETED or not checklist.is_exhausted(self._can_send):
+        if checklist.state is _COMPLETED or not checklist.is_exhausted(self._can_send):
             return
         if all(checklist.valid_pairs(component) for component in stream.components):
             return

@@ -157,6 +157,8 @@ class Core:
         self.has_changed = False
         # and that may have made an ordinary check possible; cleared when none was found.
         self.may_check = False
+        # When the transaction table was last found to want its turn.
+        self._armed: Instant | None = None
         self._last_id = 0
 
     def touch(self) -> None:
@@ -228,7 +230,10 @@ class Core:
 
     def arm_transactions(self) -> None:
         """Stores the transaction table's deadline."""
-        self.timers.set(_TRANSACTIONS, self.transactions.next_deadline())
+        at = self.transactions.next_deadline()
+        if at != self._armed:
+            self._armed = at
+            self.timers.set(_TRANSACTIONS, at)
 
     def change_role(self, role: Role, *, draw_tie_breaker: bool) -> None:
         """Takes the role and computes every pair's priority anew.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from icepath.errors import Cause
 from icepath.ice.config import Role
@@ -36,8 +36,7 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class PairSnapshot:
+class PairSnapshot(NamedTuple):
     """Is one candidate pair as it stands; counters count messages, times are seconds."""
 
     stream: int

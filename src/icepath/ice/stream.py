@@ -7,7 +7,7 @@ the new one has selected its pairs.
 
 from __future__ import annotations
 
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.errors import Cause
@@ -17,6 +17,8 @@ from icepath.ice.pair import CandidatePair, PairKey
 from icepath.net import Address, Instant
 from icepath.wire.candidate_line import Candidate
 from icepath.wire.integrity import IntegrityKey, short_term_key
+
+_COMPLETED: Final = ChecklistState.COMPLETED
 
 
 class EarlyCheck(NamedTuple):
@@ -155,7 +157,7 @@ class Stream:
     @property
     def is_selected(self) -> bool:
         """Says whether every component has a nominated pair in the current generation."""
-        return self.current.checklist.state is ChecklistState.COMPLETED
+        return self.current.checklist.state is _COMPLETED
 
     @property
     def is_usable(self) -> bool:

@@ -39,6 +39,7 @@ DEFAULT_TI: Final[Seconds] = 39.5
 # Doubling this often already spans a year from the smallest sensible RTO; more would only overflow.
 MAX_RC: Final = 32
 
+_ANSWERS: Final = (MessageClass.SUCCESS, MessageClass.ERROR)
 # The class bits of the message type (RFC 8489 §5); what is left names the method.
 _METHOD_BITS: Final = 0x3EEF
 
@@ -264,7 +265,7 @@ class TransactionTable(Generic[C]):
         WRONG_ADDRESS means an authentic answer (where there is a key) that came along another path: `get` still
         returns its transaction, which RFC 8445 §7.2.5.2.1 wants failed.
         """
-        if message.message_class not in (MessageClass.SUCCESS, MessageClass.ERROR):
+        if message.message_class not in _ANSWERS:
             return DropReason.UNEXPECTED_MESSAGE
         transaction = self._transactions.get(message.transaction_id)
         if transaction is None:

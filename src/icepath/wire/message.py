@@ -258,7 +258,7 @@ def verify(
     """
     data = message.data
     offset = message.sha256_offset
-    if offset >= 0 and require is not Integrity.SHA1:
+    if offset >= 0 and require is not _SHA1:
         integrity = Integrity.SHA256
         end = offset + 4 + (data[offset + 2] << 8 | data[offset + 3])
         if end - offset - 4 < shortest:

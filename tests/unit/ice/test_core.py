@@ -245,6 +245,8 @@ class TestTransactions:
         key = TimerKey(TimerKind.TRANSACTIONS)
         table.core.arm_transactions()
         armed = table.core.timers.deadline(key)
+        table.core.arm_transactions()
+        assert table.core.timers.deadline(key) == armed
         table.core.transactions.clear()
         table.core.arm_transactions()
         assert (armed, table.core.timers.deadline(key)) == (3.5, None)

@@ -544,6 +544,7 @@ def test_a_message_without_the_cookie_is_one_of_rfc3489() -> None:
 def test_attributes_that_only_rfc3489_has_are_unknown_beside_the_cookie() -> None:
     message = decode_message(request(SourceAddress(ADDRESS), key=None))
     assert message.unknown_required == (SourceAddress.TYPE,)
+    assert decode_message(request(Username("a"), key=None)).unknown_required == ()
 
 
 @pytest.mark.rfc("3489", "11.2.8")
