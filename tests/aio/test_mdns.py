@@ -91,6 +91,23 @@ async def test_a_name_that_was_taken_back_is_not_found(neighbour: LocalNames) ->
         await LocalNames(QUICK).resolve(name)
 
 
+async def test_what_was_found_is_remembered_beyond_the_machine(neighbour: LocalNames) -> None:
+    """The other components' candidates have the same name."""
+    name = fresh_name()
+    neighbour.register(name, "127.0.0.1")
+    names = LocalNames(MdnsConfig(timeout=0.3, max_cached=1))
+    await names.resolve(name)
+    neighbour.unregister([name])
+    assert not names.is_running
+    assert await names.resolve(name) == "127.0.0.1"
+    other = fresh_name()
+    neighbour.register(other, "127.0.0.1")
+    await names.resolve(other)
+    neighbour.unregister([other])
+    with pytest.raises(ResolveFailed):
+        await names.resolve(name)
+
+
 async def test_printers_are_not_asked_for() -> None:
     with pytest.raises(ResolveFailed, match="of the form that agents make"):
         await Resolver().resolve("printer.local")

@@ -21,7 +21,7 @@ from icepath.machine import FailReason, Handle
 from icepath.mdns.config import Link, MdnsConfig
 from icepath.mdns.events import MdnsEvent, NameNotFound, NameResolved, NotFound
 from icepath.mdns.mdns import Mdns
-from icepath.net import is_loopback
+from icepath.net import Instant, Seconds, is_loopback
 
 if TYPE_CHECKING:
     from icepath.aio.running import Running
@@ -35,6 +35,9 @@ DETAILS: Final = {
     NotFound.LIMIT: "too many names are being asked for",
     NotFound.CLOSED: "the search was ended",
 }
+# Other candidates may have the same name, and a machine that has ended hears no more of it: asked for again within
+# a second, browsers keep silent until it is over (RFC 6762 §6).
+REMEMBERED: Final[Seconds] = 10.0
 RESOLVER_FAILURES: Final = (NotFound.NO_LINK, NotFound.LIMIT, NotFound.CLOSED)
 
 
@@ -49,6 +52,7 @@ class LocalNames:
         self._queries: dict[Handle, asyncio.Future[str]] = {}
         self._last_query = 0
         self._own: dict[str, str] = {}
+        self._found: dict[str, tuple[str, Instant]] = {}
 
     @staticmethod
     def current() -> LocalNames:
@@ -66,6 +70,9 @@ class LocalNames:
 
         Raises: ResolveFailed.
         """
+        known = self._found.get(name)
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
         mdns, running = self._start()
         self._last_query += 1
         query = Handle(self._last_query)
@@ -74,12 +81,20 @@ class LocalNames:
         try:
             mdns.resolve(query, name, now=time.monotonic())
             running.settle()
-            return await answer
+            host = await answer
+            self._remember(name, host)
+            return host
         finally:
             del self._queries[query]
             mdns.cancel(query, now=time.monotonic())
             running.settle()
             self._end_if_unused()
+
+    def _remember(self, name: str, host: str) -> None:
+        self._found.pop(name, None)
+        self._found[name] = (host, time.monotonic() + REMEMBERED)
+        if len(self._found) > self._config.max_cached:
+            del self._found[next(iter(self._found))]
 
     def register(self, name: str, host: str) -> None:
         """Answers for a name of our own until `unregister`."""

@@ -267,10 +267,11 @@ def _kind(port: Port) -> int:
 
 
 def _question(search: _Search, port: Port, kind: int) -> MdnsMessage:
-    """Returns the question: from a port of its own with a number, from 5353 without (RFC 6762 §6.7, §18.1)."""
-    # RFC 6762 §5.4 and §15.1: unicast answers to 5353 may reach another program of this host, so none are asked for.
-    question = Question(search.name, kind, wants_unicast=not port.is_listening)
-    return MdnsMessage(0 if port.is_listening else search.id, questions=(question,))
+    """Returns the question: from a port of its own with a number, from 5353 without (RFC 6762 §6.7, §18.1).
+
+    The port of its own asks for a unicast answer; the bit for that is not set, as browsers ignore such questions.
+    """
+    return MdnsMessage(0 if port.is_listening else search.id, questions=(Question(search.name, kind),))
 
 
 def _is_credible(host: str, port: Port) -> bool:

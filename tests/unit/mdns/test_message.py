@@ -21,6 +21,7 @@ from icepath.mdns.message import (
     decode_message,
     encode_message,
 )
+from vectors import mdns_chromium
 
 NAME = "76c82649-02d6-4030-8aef-a2ba3a9019d5.local"
 OTHER = "0b7dd1c5-9bc6-4e68-a8f9-86c4e8a3c1b4.local"
@@ -112,7 +113,14 @@ class TestRoundTrip:
 
 
 class TestReading:
-    def test_a_browsers_answer_with_a_compressed_name_in_nsec(self) -> None:
+    @pytest.mark.parametrize("data", [mdns_chromium.ANSWER_TO_A, mdns_chromium.ANSWER_TO_AAAA])
+    def test_what_chromium_answers(self, data: bytes) -> None:
+        message = decode_message(data)
+        address = Record(mdns_chromium.NAME, A, 120, mdns_chromium.HOST, is_unique=True)
+        only = Record(mdns_chromium.NAME, NSEC, 120, kinds=(A,), is_unique=True)
+        assert {*message.answers, *message.additional} == {address, only}
+
+    def test_a_compressed_name_in_nsec(self) -> None:
         value = bytes.fromhex("c00c000140")
         message = decode_message(wire(rr(b"\x0a\x00\x00\x01", class_=0x8001), rr(value, NSEC, name=b"\xc0\x0c")))
         assert message.answers == (
