@@ -35,75 +35,60 @@ SILENCE = b"\xff" * 160
 
 
 class Call:
-    """Is one call: its SIP dialog, its ICE connection, and what offer and answer have settled."""
+    """Is one call's media: its ICE connection, and what offer and answer have settled."""
 
-    def __init__(self, servers: list[icepath.IceServer], config: icepath.Config, *, rtcp_mux: bool = True) -> None:
-        self.servers = servers
+    def __init__(self, link: icepath.Connection, *, rtcp_mux: bool = True) -> None:
+        self.link = link
         self.rtcp_mux = rtcp_mux
-        self.config = config
-        self.dialog: Dialog | None = None
-        self.link: icepath.Connection | None = None
-        self.local: sdp.Session | None = None
+        # What is offered: with RTCP on RTP's port, or on a component of its own (RFC 5761).
+        self.template = TEMPLATE.with_section(0, TEMPLATE.media[0].with_attributes(*["rtcp-mux"] * rtcp_mux))
+        self.local = self.template
         self.remote: sdp.Negotiated | None = None
         self.completed = asyncio.Event()
         self.ended = asyncio.Event()
         self.received = 0
         self._selected: dict[int, sdp.SelectedPair] = {}
-        self._watching: asyncio.Task[None] | None = None
-
-    @property
-    def template(self) -> sdp.Session:
-        """Returns what is offered: with RTCP on RTP's port, or on a component of its own (RFC 5761)."""
-        return TEMPLATE.with_section(0, TEMPLATE.media[0].with_attributes(*["rtcp-mux"] * self.rtcp_mux))
+        self._watching = asyncio.create_task(self._watch())
 
     # -- offer and answer ------------------------------------------------------------------------------------------
 
     async def offer(self) -> str:
         """Returns our first offer, with every candidate."""
-        self.connect(components=1 if self.rtcp_mux else 2)
         self.local = sdp.make_offer(self.template, [await self.link.gather()])
         return str(self.local)
 
     def take_answer(self, text: str) -> None:
         """Gives the agent what the other side answered."""
         self.remote = sdp.read_answer(self.local, sdp.parse_session(text), previous=self.remote)
-        self.follow()
+        self.follow(self.remote.streams[0])
 
-    async def answer(self, text: str) -> str | None:
-        """Answers an offer, the first or a later one; None refuses one without ICE."""
-        self.remote = sdp.read_offer(sdp.parse_session(text), previous=self.remote, rtcp_mux=self.rtcp_mux)
-        stream = self.remote.streams[0]
-        if stream.usage is not sdp.Usage.ICE:
-            return None
-        if self.link is None:
-            # RFC 5761: RTCP on a component of its own, unless both sides multiplex it.
-            self.connect(components=stream.components)
-        self.follow()
+    async def answer(self, text: str) -> str:
+        """Answers an offer, the first or a later one."""
+        self.remote = settled = sdp.read_offer(sdp.parse_session(text), previous=self.remote, rtcp_mux=self.rtcp_mux)
+        stream = settled.streams[0]
+        self.follow(stream)
         if stream.remote_candidates:
             # RFC 8839 §4.4.2: the offer may have overtaken the checks that it tells the outcome of.
             async with asyncio.timeout(5):
                 await self.completed.wait()
         ours = sdp.LocalStream(await self.link.gather(), () if stream.is_restart else self.selected())
-        others = [None] * (len(self.remote.streams) - 1)
-        self.local = sdp.make_answer(self.remote, self.answering(), [ours, *others], previous=self.local)
+        # One audio stream; whatever else is offered is rejected.
+        others = [section.media for section in settled.session.media[1:]]
+        rejected = "".join(f"m={media.media} 0 {media.protocol} {media.formats}\r\n" for media in others)
+        template = sdp.parse_session(str(TEMPLATE) + rejected)
+        self.local = sdp.make_answer(settled, template, [ours, *[None] * len(others)], previous=self.local)
         return str(self.local)
 
-    def answering(self) -> sdp.Session:
-        """Returns the template of an answer: one audio stream, whatever else was offered is rejected."""
-        rejected = (
-            f"m={stream.media.media} 0 {stream.media.protocol} 0\r\n" for stream in self.remote.session.media[1:]
-        )
-        return sdp.parse_session(str(TEMPLATE) + "".join(rejected))
-
-    def follow(self) -> None:
+    def follow(self, stream: sdp.Stream) -> None:
         """Gives the agent the other side's description; when that is a restart, the agent restarts too."""
-        stream = self.remote.streams[0]
         if stream.remote is None:
             raise SipError(f"the other side does not use ICE: {stream.usage.name}")
         self.link.set_remote_description(stream.remote)
 
     def take_info(self, text: str) -> None:
         """Gives the agent candidates that trickle in."""
+        if self.remote is None:
+            return
         trickled = sdp.take_fragment(self.remote, sdp.parse_fragment(text))
         self.remote = trickled.negotiated
         for stream in trickled.streams:
@@ -117,7 +102,7 @@ class Call:
         stream = sdp.LocalStream(
             self.link.local_description, self.selected(), is_controlling=self.link.role == "controlling"
         )
-        if not sdp.needs_update(self.local, self.remote, [stream]):
+        if self.remote is None or not sdp.needs_update(self.local, self.remote, [stream]):
             return None
         self.local = sdp.make_offer(self.template, [stream], previous=self.local)
         return str(self.local)
@@ -126,15 +111,8 @@ class Call:
         """Returns the path, once ICE has completed."""
         return tuple(self._selected[number] for number in sorted(self._selected)) if self.completed.is_set() else ()
 
-    # -- the connection ----------------------------------------------------------------------------------------------
-
-    def connect(self, components: int) -> None:
-        """Makes the connection; it gathers when it is first asked to."""
-        self.link = icepath.Connection(self.servers, components=components, config=self.config)
-        self._watching = asyncio.create_task(self._watch(self.link))
-
-    async def _watch(self, link: icepath.Connection) -> None:
-        async for event in link.events():
+    async def _watch(self) -> None:
+        async for event in self.link.events():
             if isinstance(event, icepath.PairSelected):
                 pair = event.pair
                 self._selected[event.component] = sdp.SelectedPair(event.component, pair.local, pair.remote.address)
@@ -146,10 +124,8 @@ class Call:
     async def close(self) -> None:
         """Ends it here."""
         self.ended.set()
-        if self.link is not None:
-            await self.link.close()
-        if self._watching is not None:
-            await self._watching
+        await self.link.close()
+        await self._watching
 
     # -- media -------------------------------------------------------------------------------------------------------
 
@@ -194,14 +170,14 @@ class Phone:
         self.sequence = 1
         self.served = asyncio.Event()
 
-    @property
-    def servers(self) -> list[icepath.IceServer]:
-        """Returns the STUN and TURN servers of the command line."""
+    def connection(self, components: int) -> icepath.Connection:
+        """Returns a connection that uses the servers of the command line."""
         user, password = self.options.turn_user, self.options.turn_password
-        return [
+        servers = [
             icepath.IceServer(url, user, password) if url.startswith("turn") else icepath.IceServer(url)
             for url in self.options.server
         ]
+        return icepath.Connection(servers, components=components, config=self.config)
 
     async def open(self) -> None:
         """Opens the socket for SIP."""
@@ -272,45 +248,42 @@ class Phone:
             raise SipError(response.start)
         print("registered", flush=True)
 
-    async def call(self, user: str, seconds: float) -> Call:
+    async def call(self, user: str, seconds: float) -> None:
         """Calls, talks, hangs up."""
-        call = Call(self.servers, self.config, rtcp_mux=self.options.rtcp_mux)
+        call = Call(self.connection(1 if self.options.rtcp_mux else 2), rtcp_mux=self.options.rtcp_mux)
+        ours, call_id = f"<{self.address(self.options.user)}>;tag={secrets.token_hex(4)}", secrets.token_hex(8)
+        media = (("contact", self.contact), SDP_TYPE)
         try:
             body = await call.offer()
-            ours, theirs, call_id = (
-                f"<{self.address(self.options.user)}>;tag={secrets.token_hex(4)}",
-                f"<{self.address(user)}>",
-                secrets.token_hex(8),
-            )
-            response = await self.ask(
-                "INVITE", self.address(user), ours, theirs, call_id, ("contact", self.contact), SDP_TYPE, body=body
-            )
+            uri = self.address(user)
+            response = await self.ask("INVITE", uri, ours, f"<{uri}>", call_id, *media, body=body)
             if response.status >= 300:
                 raise SipError(response.start)
-            call.dialog = Dialog.of_response(response)
+            dialog = Dialog.of_response(response)
             self.calls[call_id] = call
-            self.confirm(call.dialog, response)
+            self.confirm(dialog, response)
             call.take_answer(response.body)
             print("connected:", await call.link.connect(), flush=True)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await call.completed.wait()
-            await self.update(call)
+            await self.update(call, dialog)
             await call.talk(seconds)
-            if not call.ended.is_set():
-                await self.ask_within(call.dialog, "BYE")
+            await self.ask_within(dialog, "BYE")
+        except icepath.ConnectionClosed:
+            if not call.ended.is_set():  # else the other side has hung up
+                raise
         finally:
             await call.close()
         print(f"received {call.received} RTP packets", flush=True)
-        return call
 
-    async def update(self, call: Call) -> None:
+    async def update(self, call: Call, dialog: Dialog) -> None:
         """Tells the other side the path where it needs that (RFC 8839 §4.3.4)."""
         body = call.update()
         if body is None:
             return
-        response = await self.ask_within(call.dialog, "INVITE", ("contact", self.contact), SDP_TYPE, body=body)
+        response = await self.ask_within(dialog, "INVITE", ("contact", self.contact), SDP_TYPE, body=body)
         if response.status < 300:
-            self.confirm(call.dialog, response)
+            self.confirm(dialog, response)
             call.take_answer(response.body)
         print("updated:", response.start, flush=True)
 
@@ -323,6 +296,7 @@ class Phone:
             case "INVITE":
                 return await self.on_invite(request, call)
             case "BYE" if call is not None:
+                del self.calls[request.get("call-id")]
                 await self.hang_up(call)
                 return request.answer(200, "OK")
             case "INFO" if call is not None and sdp.CONTENT_TYPE in request.get("content-type"):
@@ -336,19 +310,17 @@ class Phone:
     async def on_invite(self, request: Message, call: Call | None) -> Message:
         """Answers a call, or an offer within one."""
         try:
-            is_new = call is None
             if call is None:
-                call = Call(self.servers, self.config, rtcp_mux=self.options.rtcp_mux)
-                call.dialog = Dialog.of_request(request, self.tag)
+                stream = sdp.read_offer(sdp.parse_session(request.body), rtcp_mux=self.options.rtcp_mux).streams[0]
+                if stream.usage is not sdp.Usage.ICE:
+                    # RFC 5768 §5.2: who calls here is required to support ICE.
+                    return request.answer(421, "Extension Required", ("require", "ice"))
+                call = Call(self.connection(stream.components), rtcp_mux=self.options.rtcp_mux)
                 self.calls[request.get("call-id")] = call
+                self.media = asyncio.create_task(self.talk_back(call))
             body = await call.answer(request.body)
-        except (icepath.DecodeError, TimeoutError) as error:
+        except (icepath.DecodeError, SipError, TimeoutError) as error:
             return request.answer(488, "Not Acceptable Here", ("warning", f'399 icepath "{error}"'))
-        if body is None:
-            # RFC 5768 §5.2: "ice" is required of whoever calls here.
-            return request.answer(421, "Extension Required", ("require", "ice"))
-        if is_new:
-            self.media = asyncio.create_task(self.talk_back(call))
         return request.answer(200, "OK", ("contact", self.contact), SDP_TYPE, *CAPABILITIES, body=body, tag=self.tag)
 
     async def talk_back(self, call: Call) -> None:
@@ -361,7 +333,6 @@ class Phone:
 
     async def hang_up(self, call: Call) -> None:
         """Ends a call that the other side ended."""
-        del self.calls[call.dialog.call_id]
         await call.close()
         print(f"received {call.received} RTP packets", flush=True)
         self.served.set()

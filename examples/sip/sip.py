@@ -147,13 +147,6 @@ class Dialog:
         target, sequence = uri_of(response.get("contact")), int(response.get("cseq").split(" ")[0])
         return cls(response.get("call-id"), response.get("from"), response.get("to"), target, routes, sequence)
 
-    @classmethod
-    def of_request(cls, request: Message, tag: str) -> Dialog:
-        """Returns the dialog that the other phone's INVITE began."""
-        ours = f"{request.get('to')};tag={tag}"
-        routes = request.all("record-route")
-        return cls(request.get("call-id"), ours, request.get("from"), uri_of(request.get("contact")), routes)
-
 
 class Endpoint(asyncio.DatagramProtocol):
     """Sends requests to a proxy and serves its requests, each in a task."""
