@@ -18,7 +18,8 @@ from icepath.net import Address, Instant, Seconds
 from icepath.outbox import Outbox
 from icepath.timers import Timers
 from icepath.turn.client.events import AllocationEvent, ChannelBound, ChannelFailed
-from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
+from icepath.turn.client.requests import Requests
 from icepath.wire.attributes import MAX_CHANNEL, MIN_CHANNEL, ChannelNumber, XorPeerAddress
 
 # RFC 8656 §12: "A channel binding lasts for 10 minutes unless refreshed".

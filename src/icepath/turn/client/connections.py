@@ -27,7 +27,8 @@ from icepath.turn.client.events import (
     PeerConnectFailed,
     PeerDisconnected,
 )
-from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
+from icepath.turn.client.requests import Requests
 from icepath.turn.client.routes import Path, connect_command, local_of
 from icepath.turn.client.ways import NextHandle
 from icepath.wire.attributes import ConnectionId, XorPeerAddress

@@ -11,7 +11,7 @@ from icepath.machine import Transport
 from icepath.net import Address, is_usable_destination, same_family
 from icepath.turn.client.config import DEFAULT_LIFETIME, AllocationConfig
 from icepath.turn.client.events import AddressFamilyRefused
-from icepath.turn.client.requests import Purpose, Request
+from icepath.turn.client.exchange import Purpose, Request
 from icepath.wire.attributes import (
     PROTOCOL_TCP,
     PROTOCOL_UDP,

@@ -32,9 +32,10 @@ from icepath.turn.client.events import (
     MobilityRefused,
     PortReserved,
 )
+from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
 from icepath.turn.client.grant import Grant, allocate_request, read_grant, refresh_request
 from icepath.turn.client.permissions import ALLOCATION_MISMATCH, Permissions
-from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.turn.client.requests import Requests
 from icepath.wire.attributes import (
     AlternateDomain,
     AlternateServer,

@@ -19,9 +19,10 @@ from icepath.net import Address, Instant
 from icepath.outbox import Outbox
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AllocationEvent, AllocationFailure, Migrated, MigrationFailed
+from icepath.turn.client.exchange import Answer, Outcome, Purpose
 from icepath.turn.client.grant import refresh_request
 from icepath.turn.client.lease import Lease
-from icepath.turn.client.requests import Answer, Outcome, Purpose, Requests
+from icepath.turn.client.requests import Requests
 from icepath.turn.client.routes import Path, local_of
 from icepath.turn.client.ways import Ways
 from icepath.wire.attributes import MobilityTicket

@@ -24,8 +24,9 @@ from icepath.turn.client.events import (
     PermissionFailed,
     PermissionsInstalled,
 )
+from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
 from icepath.turn.client.grant import family_of
-from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.turn.client.requests import Requests
 from icepath.wire.attributes import AddressFamily, XorPeerAddress
 
 # RFC 8656 §9: "The Permission Lifetime MUST be 300 seconds (= 5 minutes)".

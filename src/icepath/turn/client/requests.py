@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final, TypeAlias, final
 
 from icepath.machine import DropReason
-from icepath.net import Address, Instant, RandomBytes, Seconds
+from icepath.net import Instant, RandomBytes, Seconds
 from icepath.outbox import Outbox
 from icepath.stun.credentials import UNSIGNED_ERRORS, AuthVerdict
 from icepath.stun.transaction import Match, Retransmission, RetransmissionPolicy, TransactionTable
 from icepath.timers import Timers
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AllocationEvent, AllocationFailure, ChallengeRemembered, failure_of
+from icepath.turn.client.exchange import METHODS, Answer, Outcome, Purpose, Request
 from icepath.turn.client.routes import Path
 from icepath.turn.client.token import (
     Authentication,
@@ -31,7 +31,7 @@ from icepath.turn.client.token import (
     TokenCredentials,
     authentication_of,
 )
-from icepath.wire.attributes import Attribute, ErrorCode
+from icepath.wire.attributes import ErrorCode
 from icepath.wire.integrity import Integrity
 from icepath.wire.message import Message, MessageClass, Method, TransactionId, encode_message
 
@@ -45,92 +45,10 @@ TRANSACTION_ID_LENGTH: Final = 12
 _UNSIGNED_REDIRECT: Final = UNSIGNED_ERRORS | {300}
 
 
-class Purpose(Enum):
-    """Is what a request is for."""
-
-    ALLOCATE = auto()
-    EVICT = auto()
-    """Deletes what stands in the way of our Allocate (437)."""
-    REFRESH = auto()
-    RELEASE = auto()
-    """Deletes our allocation."""
-    PERMISSION = auto()
-    CHANNEL = auto()
-    MIGRATE = auto()
-    """Moves our allocation to another path."""
-    CONNECT = auto()
-    """Asks for a TCP connection to a peer (RFC 6062)."""
-    CONNECTION_BIND = auto()
-    """Says whose connection the one is that it goes along."""
-    PROBE = auto()
-    """Asks whether the server can be reached along another path; allocates nothing."""
-    GIVE_BACK = auto()
-    """Deletes what was granted along a path that was given up."""
-
-
-_METHODS: Final[dict[Purpose, Method]] = {
-    Purpose.ALLOCATE: Method.ALLOCATE,
-    Purpose.EVICT: Method.REFRESH,
-    Purpose.REFRESH: Method.REFRESH,
-    Purpose.RELEASE: Method.REFRESH,
-    Purpose.PERMISSION: Method.CREATE_PERMISSION,
-    Purpose.CHANNEL: Method.CHANNEL_BIND,
-    Purpose.MIGRATE: Method.REFRESH,
-    Purpose.CONNECT: Method.CONNECT,
-    Purpose.CONNECTION_BIND: Method.CONNECTION_BIND,
-    Purpose.PROBE: Method.BINDING,
-    Purpose.GIVE_BACK: Method.REFRESH,
-}
-
-
 _TOKEN_METHODS: Final = frozenset({Method.ALLOCATE, Method.REFRESH})
 
 # What is not about the path in use.
 _OF_OTHER_PATHS: Final = frozenset({Purpose.PROBE, Purpose.GIVE_BACK})
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Is what to ask of the server."""
-
-    purpose: Purpose
-    attributes: tuple[Attribute, ...]
-    is_paced: bool
-    """Takes a slot; refreshes of what is there already do not."""
-    hosts: tuple[str, ...] = ()
-    peer: Address | None = None
-    is_early: bool = False
-    """Was made before the Allocate was answered, so a 437 may be a matter of order."""
-    is_alone: bool = False
-    """Carries one host that must not share a request again."""
-    path: Path | None = None
-    """Where it goes; None means along the path in use."""
-
-
-class Outcome(Enum):
-    """Is what became of a request."""
-
-    SUCCEEDED = auto()
-    REFUSED = auto()
-    TIMED_OUT = auto()
-    RETRY = auto()
-    """Submit it again: realm, nonce or credentials have changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Is a request's end. With SUCCEEDED there is a `message`, otherwise a `failure`."""
-
-    request: Request
-    outcome: Outcome
-    sent_at: Instant
-    """When it was first sent: what the server granted ends no earlier than counted from here."""
-    message: Message | None = None
-    failure: AllocationFailure = AllocationFailure.NO_ANSWER
-    code: int | None = None
-    text: str = ""
-    path: Path | None = None
-    """Where the request went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +286,7 @@ class Requests:
         return min(slot, transaction)
 
     def _transmit(self, request: Request, now: Instant) -> None:
-        path, method = self.path if request.path is None else request.path, _METHODS[request.purpose]
+        path, method = self.path if request.path is None else request.path, METHODS[request.purpose]
         # A probe of a path asks nothing that credentials are needed for.
         authentication = None if request.purpose is Purpose.PROBE else self._authentication
         attributes, key, integrity, generation = request.attributes, None, Integrity.SHA1, 0

@@ -28,11 +28,12 @@ from icepath.turn.client.events import (
     RouteChosen,
     RouteFailed,
 )
+from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
 from icepath.turn.client.grant import refresh_request
 from icepath.turn.client.lease import Lease, is_hard_error
 from icepath.turn.client.race import Race, Runner
 from icepath.turn.client.redirect import TRY_ALTERNATE, Redirects
-from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.turn.client.requests import Requests
 from icepath.turn.client.routes import Path, Route, connect_command, local_of
 from icepath.wire.message import Message
 

@@ -17,7 +17,8 @@ from icepath.turn.client.events import (
     ChannelFailed,
     PeerDataReceived,
 )
-from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
+from icepath.turn.client.requests import Requests
 from icepath.wire.attributes import ChannelNumber, XorPeerAddress
 from icepath.wire.message import Message, Method
 from unit.turn.scripted import BOTH, LOCAL, PEER, PEER6, RELAYED, RELAYED6, SERVER, Play, allocated, bound

@@ -6,8 +6,8 @@ from icepath.machine import Transport
 from icepath.net import Address
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AddressFamilyRefused
+from icepath.turn.client.exchange import Purpose
 from icepath.turn.client.grant import Grant, allocate_request, family_of, read_grant, refresh_request
-from icepath.turn.client.requests import Purpose
 from icepath.turn.client.routes import Route
 from icepath.wire.attributes import (
     AdditionalAddressFamily,

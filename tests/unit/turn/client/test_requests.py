@@ -12,7 +12,8 @@ from icepath.stun.credentials import Challenge, LongTermCredentials, SecurityFea
 from icepath.stun.transaction import DEFAULT_TI, RetransmissionPolicy
 from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import AllocationEvent, AllocationFailure, ChallengeRemembered
-from icepath.turn.client.requests import Answer, Outcome, Purpose, Request, Requests
+from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
+from icepath.turn.client.requests import Requests
 from icepath.turn.client.routes import Path, Route
 from icepath.turn.client.token import TokenCredentials
 from icepath.wire.attributes import (
