@@ -5,15 +5,31 @@ from __future__ import annotations
 import pytest
 
 from icepath.errors import InvalidArgument, InvalidState
-from icepath.machine import Bind, Close, Datagram, Failed, FailReason, Handle, Opened, Unreachable
+from icepath.machine import (
+    Accepted,
+    Bind,
+    Close,
+    Closed,
+    Connect,
+    Datagram,
+    Failed,
+    FailReason,
+    Handle,
+    LocalAddress,
+    Opened,
+    Security,
+    Transport,
+    Unreachable,
+)
 from icepath.net import Address
 from icepath.sim.clock import Clock
 from icepath.sim.host import Host
 from icepath.sim.link import LinkConfig
 from icepath.sim.names import Names
 from icepath.sim.network import Network
-from icepath.sim.packet import Loss, Medium, PacketRecord, Verdict
+from icepath.sim.packet import Loss, Medium, Packet, PacketRecord, Segment, Unreachability, Verdict, icmp_error
 from icepath.sim.ports import EPHEMERAL_PORTS
+from icepath.sim.tls import TlsServer
 from sim.probe import Probe, Said, echo
 
 ONE, TWO, THREE = Handle(1), Handle(2), Handle(3)
@@ -306,3 +322,91 @@ def test_multicast_reaches_the_group_on_that_network_and_the_sender_s_host() -> 
     assert joined.datagrams == [Datagram(Address("10.0.0.2", 5353), Address("10.0.0.1", 5353), b"who is a.local?")]
     assert sender.payloads == [b"who is a.local?"]
     assert elsewhere.datagrams == not_joined.datagrams == []
+
+
+# -- byte streams and associations -----------------------------------------------------------------------------------
+
+TLS = TlsServer(("b.example",))
+
+
+def test_the_host_listens_by_interface_or_address() -> None:
+    bench = Bench()
+    local = bench.a.listen_tcp("eth0", 443, tls=TLS, paused=True)
+    assert local == LocalAddress(Address("10.0.0.1", 443), "eth0", Transport.TCP, 10)
+    (port,) = bench.a.tcp.ports
+    assert (port.tls, port.paused, port.listens, port.handle, port.owner) == (TLS, True, True, None, None)
+    assert bench.a.listen_dtls("2b00::1", 443, tls=TLS) == LocalAddress(Address("2b00::1", 443), "eth0", cost=10)
+    for listen in (bench.a.listen_tcp, bench.a.listen_dtls):
+        host = "10.0.0.1" if listen == bench.a.listen_tcp else "2b00::1"
+        with pytest.raises(InvalidState, match=f"cannot bind port 443 of {host}: ADDRESS_IN_USE"):
+            listen(host, 443, tls=TLS)
+    with pytest.raises(InvalidArgument, match="a has no interface or address 'wlan0'"):
+        bench.a.listen_tcp("wlan0")
+
+
+def test_machines_get_the_listeners_that_wait_or_those_named() -> None:
+    bench = Bench()
+    named, waiting, owner = Probe(), Probe(), Probe()
+    first = bench.b.listen_tcp("eth0", 1)
+    runner = bench.b.attach(owner)
+    bench.b.listen_tcp("eth0", 2, owner=runner)
+    second = bench.b.listen_dtls("eth0", 3, tls=TLS)
+    bench.b.bind("eth0", 1)
+    third = bench.b.listen_tcp("eth0", 4)
+    bench.b.listen_dtls("eth0", 5, tls=TLS, owner=runner)
+    bench.b.attach(named, [second, third])
+    bench.b.attach(waiting)
+    asker = Probe()
+    bench.a.attach(asker)
+    remotes = [Address("10.0.0.2", port) for port in (1, 2, 3, 4, 5)]
+    for number, remote in enumerate(remotes):
+        is_dtls = remote.port in (3, 5)
+        transport, security = (Transport.UDP, Security.DTLS) if is_dtls else (Transport.TCP, Security.NONE)
+        connect = Connect(Handle(number + 1), None, remote, transport, security, verify=False)
+        bench.a.call(asker, lambda now, connect=connect: asker.say(connect))  # type: ignore[misc]  # default argument
+    bench.run()
+    heard = [
+        [arrival.local.port for _, arrival in probe.arrivals if isinstance(arrival, Accepted)]
+        for probe in (owner, named, waiting)
+    ]
+    assert [sorted(ports) for ports in heard] == [[1, 2, 5], [3, 4], []]
+    assert first.transport is Transport.TCP
+
+
+def test_the_way_out_is_the_nearest_address() -> None:
+    bench = Bench()
+    assert bench.a.source_for(Address("10.0.0.2", 5)) == Address("10.0.0.1", 0)
+    assert bench.b.source_for(Address("2b00::1", 5)) is None
+
+
+def test_segments_and_errors_about_them_are_tcp_s() -> None:
+    bench = Bench()
+    bench.b.bind("eth0", 7000)
+    asker = Probe()
+    bench.a.attach(asker)
+    bench.a.call(asker, lambda now: asker.say(Connect(ONE, None, Address("10.0.0.2", 7000))))
+    bench.run()
+    assert [arrival for _, arrival in asker.arrivals] == [
+        Failed(ONE, FailReason.REFUSED, "10.0.0.2:7000: REFUSED"),
+    ]
+    local = Address("10.0.0.1", 5000)
+    bench.a.bind("eth0", 5000, owner=bench.a.runners[0])
+    bench.a.call(asker, lambda now: asker.say(Connect(TWO, local, Address("10.0.0.9", 1))))
+    error = icmp_error(Packet(local, Address("10.0.0.9", 1), b"", segment=Segment(0)), Unreachability.PORT)
+    bench.a.receive(error, bench.a.interface("eth0").link)
+    assert [arrival for _, arrival in asker.arrivals[1:]] == [
+        Failed(TWO, FailReason.REFUSED, "10.0.0.9:1: REFUSED"),
+    ]
+
+
+def test_a_lost_interface_ends_what_was_open_there() -> None:
+    bench = Bench()
+    asker, listener = Probe(), Probe()
+    bench.b.listen_tcp("eth0", 1)
+    bench.b.attach(listener)
+    bench.a.attach(asker)
+    bench.a.call(asker, lambda now: asker.say(Connect(ONE, None, Address("10.0.0.2", 1))))
+    bench.run()
+    bench.b.remove_interface("eth0")
+    assert [type(arrival) for _, arrival in listener.arrivals] == [Accepted, Closed]
+    assert bench.b.tcp.ports == ()

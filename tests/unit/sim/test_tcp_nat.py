@@ -130,7 +130,6 @@ def test_a_segment_without_a_connection_leaves_no_more() -> None:
     bench.y1.send(100, external, segment=ACK)
     assert bench.y1.got == bench.x1.got == []
     assert bench.medium.losses == {Loss.NO_MAPPING: 4}
-    assert bench.medium.counts["dropped"] == 4
 
 
 @pytest.mark.rfc("5382", "5")

@@ -38,7 +38,7 @@ def test_the_client_is_done_after_one_round_trip(step: int) -> None:
     assert flights == 3
     assert client.is_done
     assert server.is_done
-    assert client.failure is server.failure is client.alpn is server.alpn is None
+    assert (client.failure, server.failure, client.alpn, server.alpn) == (None, None, None, None)
 
 
 def test_what_follows_the_handshake_is_kept() -> None:
