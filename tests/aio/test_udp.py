@@ -485,14 +485,15 @@ def test_a_loop_without_add_reader_is_read_by_a_task(monkeypatch: pytest.MonkeyP
     run(main())
 
 
-def test_the_table_of_sources_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_scopes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udp, "SOURCES", 2)
 
     async def main() -> None:
         a, _ = await opened()
-        for port in range(1, 10):
-            assert a._canonical(("192.0.2.1", port)) == Address("192.0.2.1", port)
-        assert len(a._sources) <= 2
+        assert a._canonical(("192.0.2.1", 5)) == Address("192.0.2.1", 5)
+        for index in range(1, 10):
+            assert a._canonical((f"fe80::{index}", 5, 0, 2)) == Address(f"fe80::{index}", 5)
+        assert len(a._scopes) <= 2
         assert a._canonical(("fe80::7", 5, 0, 3)) == Address("fe80::7", 5)
         assert a._scoped(Address("fe80::7", 9)) == ("fe80::7", 9, 0, 3)
         assert a._scoped(Address("fe80::8", 9)) == ("fe80::8", 9, 0, 0)

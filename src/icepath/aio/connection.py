@@ -84,10 +84,10 @@ class Connection:
         self._is_gathered = False
         self._is_closed = False
         self._failure: ConnectionFailure | None = None
-        self._inboxes = {number: Inbox(config.receive_queue) for number in range(1, components + 1)}
+        self._inboxes = tuple(Inbox(config.receive_queue) for _ in range(components))
         self._log: EventLog[Event] = EventLog()
         self._negotiation: Negotiation | None = None
-        self._warned: set[str] = set()
+        self._warned: frozenset[str] = frozenset()
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Connection:
         snapshot = self._session.snapshot()
         if snapshot is None or running is None:
             return {}
-        dropped = sum(inbox.dropped for inbox in self._inboxes.values())
+        dropped = sum(inbox.dropped for inbox in self._inboxes)
         return statistics.report(snapshot, dropped_on_receive=dropped, dropped_on_send=running.dropped_on_send)
 
     def events(self) -> AsyncIterator[Event]:
@@ -287,25 +287,25 @@ class Connection:
 
         Raises: ConnectionFailure when nothing is left and nothing will come.
         """
-        inbox = self._inboxes.get(component)
-        if inbox is None:
+        if not 1 <= component <= len(self._inboxes):
             raise InvalidArgument(f"component {component}: there are {len(self._inboxes)}")
+        inbox = self._inboxes[component - 1]
         if inbox.items:
             return inbox.items.popleft()
         return await inbox.get()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return DatagramIterator(self._inboxes[1])
+        return DatagramIterator(self._inboxes[0])
 
     def _sink_of(self, stream: int, component: int) -> Sink:  # noqa: ARG002 - a connection has one stream
-        return self._inboxes[component].put
+        return self._inboxes[component - 1].put
 
     # -- what the agent reports -----------------------------------------------------------------------------------
 
     def _on_event(self, event: AgentEvent) -> None:
         match event:
             case ice.DataReceived(component=component, payload=payload):
-                self._inboxes[component].put(payload)
+                self._inboxes[component - 1].put(payload)
             case ice.CandidateGathered(candidate=candidate):
                 self._report(CandidateGathered(candidate))
             case ice.GatheringCompleted():
@@ -313,7 +313,7 @@ class Connection:
                 self._report(GatheringCompleted())
             case ice.ServerFailed(url=url, local=local, code=code, reason=reason):
                 outcome.log_server_failed(event, is_first=url not in self._warned)
-                self._warned.add(url)
+                self._warned |= {url}
                 self._report(ServerFailed(url, local, code, reason))
             case ice.PairSelected(component=component, pair=pair):
                 self._report(PairSelected(component, pair_of(pair)))
@@ -344,7 +344,7 @@ class Connection:
         if state is State.FAILED or state is State.CLOSED:
             self._end(cause or Cause.CLOSED, elapsed)
         else:
-            for inbox in self._inboxes.values():
+            for inbox in self._inboxes:
                 inbox.resume()
         self._report(StateChanged(state, cause))
 
@@ -354,7 +354,7 @@ class Connection:
         self._failure = outcome.failure(cause, evidence, had_path=self._had_path)
         if cause is not Cause.CLOSED:
             outcome.log_failed(self._failure, elapsed, had_path=self._had_path)
-        for inbox in self._inboxes.values():
+        for inbox in self._inboxes:
             inbox.end(self._error)
 
     # -- waiting and failing -----------------------------------------------------------------------------------------

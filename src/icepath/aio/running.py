@@ -106,7 +106,7 @@ class Running(Generic[EventT]):
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[Address, UdpSocket] = {}
-        self._closing: set[UdpSocket] = set()
+        self._closing: list[UdpSocket] = []
         self._bound: dict[Handle, UdpSocket] = {}
         self._queries: dict[Handle, asyncio.Task[None]] = {}
         self._stream_options = stream_options
@@ -257,7 +257,7 @@ class Running(Generic[EventT]):
 
     def on_socket_closed(self, closed: UdpSocket) -> None:
         """Forgets a socket; the last one completes the end."""
-        self._closing.discard(closed)
+        self._closing.remove(closed)
         self._finish()
 
     def on_deadline(self, now: Instant) -> None:
@@ -449,7 +449,7 @@ class Running(Generic[EventT]):
     def _release(self, sock: UdpSocket, *, abort: bool) -> None:
         for used in sock.flows.used():
             self._report(used)
-        self._closing.add(sock)
+        self._closing.append(sock)
         sock.close(abort=abort)
 
     def _resolve(self, command: Resolve) -> None:
@@ -494,7 +494,7 @@ class Running(Generic[EventT]):
             self._byte_streams.end(abort=abort)
         while self._sockets:
             _, sock = self._sockets.popitem()
-            self._closing.add(sock)
+            self._closing.append(sock)
             sock.close(abort=abort)
         self._wake_drained()
         self._finish()

@@ -61,7 +61,7 @@ class Session:
         self._deliver = deliver
         self._credentials = ice_credentials(os.urandom)
         self._is_paired = False
-        self._old_ufrags: list[str] = []
+        self._old_ufrags: tuple[str, ...] = ()
 
     # -- start and end -----------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class Session:
             if self._is_paired:
                 self.restart()
             if self.remote_ufrag is not None:
-                self._old_ufrags = [*self._old_ufrags, self.remote_ufrag][-REMEMBERED_UFRAGS:]
+                self._old_ufrags = (*self._old_ufrags, self.remote_ufrag)[-REMEMBERED_UFRAGS:]
             self.remote_ufrag = description.ufrag
             self._is_paired = True
         agent.set_remote_description(description, now=Driver.now())

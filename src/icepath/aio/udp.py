@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, Protocol, final
 
 from icepath.aio import errorqueue
@@ -40,7 +41,7 @@ LINGER: Final[Seconds] = 0.5
 # A wake-up that found one datagram only is followed by so many that read once and look no further: asking in vain
 # costs as much as the datagram. If there was more, the loop wakes us again.
 LONE: Final = 7
-# Sources seen, kept in canonical form; the table starts afresh when it is full.
+# Sources seen, kept in canonical form; and those with a scope, of which the table starts afresh when it is full.
 SOURCES: Final = 1_024
 # RFC 8656 §11.3: in a Send or Data indication travels an application's payload.
 DATA_IN_STUN: Final = (b"\x00\x16", b"\x00\x17")
@@ -117,7 +118,6 @@ class UdpSocket:
         self._is_ipv6 = self.address.is_ipv6
         self._scope_id = scope_id
         self._scopes: dict[str, int] = {}
-        self._sources: dict[OsAddress, Address] = {}
         self._fragments = True
         # Lists: they are nearly always empty, and an empty deque takes 760 bytes.
         self._control: list[Datagram] = []
@@ -301,14 +301,11 @@ class UdpSocket:
                 self._sink.on_drained(now)
 
     def _canonical(self, source: OsAddress) -> Address:
-        address = self._sources.get(source)
-        if address is None:
-            if len(self._sources) >= SOURCES:
-                self._sources.clear()
+        address = canonical(source)
+        if len(source) == 4 and source[3]:
+            if len(self._scopes) >= SOURCES:
                 self._scopes.clear()
-            address = self._sources[source] = Address(canonical_host(source[0]), source[1])
-            if len(source) == 4 and source[3]:
-                self._scopes[address.host] = source[3]
+            self._scopes[address.host] = source[3]
         return address
 
     # -- errors ----------------------------------------------------------------------------------------------
@@ -381,6 +378,12 @@ class UdpSocket:
         if self._has_writer:
             self._has_writer = False
             self._loop.remove_writer(self._number)
+
+
+@lru_cache(maxsize=SOURCES)
+def canonical(source: OsAddress) -> Address:
+    """Returns a source as the machines know it."""
+    return Address(canonical_host(source[0]), source[1])
 
 
 def is_control(payload: bytes) -> bool:
