@@ -88,7 +88,7 @@ class Conclusion:
         self._consent.unwatch(pair)
         discard_pair(self._core, generation, pair)
         if pair.local.base in self._core.sockets:  # else it is the base that went away: it may come back
-            generation.lost.add(pair.key)
+            generation.lost |= {pair.key}
         if stream.active.get(pair.component) is pair:
             del stream.active[pair.component]
         if generation.nominated.get(pair.component) is pair:

@@ -243,7 +243,7 @@ class Incoming:
         if len(generation.learnt) >= self._core.config.max_remote_candidates:
             self._core.outbox.drop(DropReason.LIMIT, remote=check.remote, now=now)
             return None
-        generation.learnt.add((check.remote, socket.component))
+        generation.learnt |= {(check.remote, socket.component)}
         self._learnt_count += 1
         candidate = Candidate(
             foundation=Foundation(f"{LEARNT_FOUNDATION}{self._learnt_count}"),

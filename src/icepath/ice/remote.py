@@ -146,8 +146,8 @@ class RemoteSide:
             core.outbox.drop(DropReason.LIMIT, remote=address, now=now)
             return
         generation.remote_candidates[key] = candidate
-        generation.learnt.discard(key)
         if known is not None:
+            generation.learnt -= {key}
             self._identify(generation, candidate, address)
         core.unpermitted.append((stream.id, address.host))
         if generation.remote is not None:

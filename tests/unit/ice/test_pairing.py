@@ -139,7 +139,7 @@ class TestForming:
         table = Bench()
         table.add_host()
         generation = table.meet()
-        generation.lost.add(PairKey(HOST, REMOTE))
+        generation.lost |= {PairKey(HOST, REMOTE)}
         local = generation.local_at(HOST, 1)
         assert isinstance(local, LocalCandidate)
         assert make_pair(table.core, generation, 1, local, candidate(), REMOTE) is None

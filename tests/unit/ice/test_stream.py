@@ -99,5 +99,5 @@ def test_candidates_learnt_from_checks_are_counted_apart() -> None:
     generation.remote_candidates[REMOTE, 1] = candidate()
     learnt = (HOST, 1)
     generation.remote_candidates[learnt] = candidate(HOST)
-    generation.learnt.add(learnt)
+    generation.learnt |= {learnt}
     assert generation.count_announced() == 1
