@@ -151,6 +151,8 @@ class Dialog:
 class Endpoint(asyncio.DatagramProtocol):
     """Sends requests to a proxy and serves its requests, each in a task."""
 
+    transport: asyncio.DatagramTransport
+
     def __init__(self, serve: Callable[[Message], Awaitable[Message | None]]) -> None:
         self._serve = serve
         self._asked: dict[str, asyncio.Queue[Message]] = {}
