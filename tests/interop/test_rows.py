@@ -15,7 +15,7 @@ import pytest
 
 from interop.lab import agents, coturn, namespaces
 from interop.lab.minima import BOUNDS
-from interop.lab.rows import ROUND_TRIP, SERVER_V4, Servers, World, servers_for, world
+from interop.lab.rows import ROUND_TRIP, SERVER_V4, Servers, World, world
 from interop.lab.runner import Conversation, PairResult, Plan, conversation, run_pair
 
 pytestmark = [pytest.mark.net, pytest.mark.interop, pytest.mark.usefixtures("laboratory_possible", "agent_exists")]
@@ -40,7 +40,6 @@ def test_two_agents_connect_by_the_best_path(row: str) -> None:
     bound = BOUNDS[row]
     limit = (bound.round_trips + TOLERANCE) * ROUND_TRIP
     with world(row) as place:
-        require_transport(place.servers[0])
         result = connect(place)
         if result.usable is not None and result.usable > limit:
             result = connect(place)
@@ -66,7 +65,6 @@ def standing_row(request: pytest.FixtureRequest) -> Iterator[World]:
 @pytest.mark.parametrize("peer", PEERS)
 def test_agent_connects_with_another_implementation(standing_row: World, peer: str, controlling: int) -> None:
     require(peer)
-    require_transport(standing_row.servers[0])
     result = connect(standing_row, "icepath", peer, Plan(controlling=controlling))
     check(result, data=agents.KINDS[peer].carries_data)
 
@@ -90,7 +88,6 @@ def test_candidates_may_come_all_at_once(peer: str) -> None:
 def test_relay_only_uses_each_transport(transport: str) -> None:
     port = 5349 if transport == "turn_tls" else 3478
     servers = Servers(**{transport: f"{SERVER_V4}:{port}"})
-    require_transport(servers)
     with world("none:none") as place:
         result = connect(place, plan=Plan(relay_only=(True, True)), servers=servers)
     check(result)
@@ -104,7 +101,6 @@ def test_relay_only_uses_each_transport(transport: str) -> None:
 def test_nothing_waits_for_a_server_that_does_not_answer(row: str) -> None:
     """Every transport is configured, as a user would; those that are blocked cost no time."""
     with world(row, everything=True) as place:
-        require_transport(servers_for(place.accesses[0]))
         result = connect(place)
     check(result)
     assert result.usable is not None
@@ -182,14 +178,6 @@ def require(name: str) -> None:
     reason = agents.missing(name)
     if reason is not None:
         pytest.skip(reason)
-
-
-def require_transport(servers: Servers) -> None:
-    """Expects failure while the agent cannot use the TURN transport that a host behind such a NAT needs."""
-    wanted = [name for name, value in (("--turn-tcp", servers.turn_tcp), ("--turn-tls", servers.turn_tls)) if value]
-    for option in wanted:
-        if servers.turn is None and agents.is_unsupported(option):
-            pytest.xfail(f"icepath agent has no {option} yet")
 
 
 def connect(

@@ -17,6 +17,7 @@ from icepath.ice.config import (
 from icepath.ice.nomination import NominationPolicy, nominate_first_good
 from icepath.ice.pacer import MIN_PACING
 from icepath.net import MAX_PORT, Seconds
+from icepath.turn.client.routes import RoutePolicy
 
 RECEIVE_QUEUE: Final = 1_024
 
@@ -38,6 +39,12 @@ class Config:
     """Also uses 127.0.0.1 and ::1, for tests on one computer (RFC 8445 forbids it elsewhere)."""
     receive_queue: int = RECEIVE_QUEUE
     """Datagrams kept for `receive`, per component; the newest are dropped when it is full."""
+    mdns: bool = False
+    """Hides host addresses behind names that only neighbours can resolve (draft-ietf-mmusic-mdns-ice-candidates).
+
+    Names of the other side are always resolved. For peers that do not resolve them, a direct path within the
+    network may be found late, by their checks, or not at all.
+    """
     pacing: Seconds = MIN_PACING
     """The interval between checks that is proposed to the other side (RFC 8445 §14.2)."""
     consent_interval: Seconds = DEFAULT_CONSENT_INTERVAL
@@ -46,6 +53,10 @@ class Config:
     """How long `close` may take to release relays."""
     nomination: NominationPolicy = field(default=nominate_first_good)
     rto: RtoPolicy = field(default=rto_floor)
+    transports: RoutePolicy = RoutePolicy.RACE
+    """How UDP, TCP and TLS of one TURN server are tried: all at once, or 250 ms apart."""
+    verify_certificates: bool = True
+    """Accepts TLS and DTLS servers only that prove their name."""
     flows: bool = True
     """False gives every datagram to the agent: slower, and the same result."""
     udp: UdpOptions = field(default_factory=UdpOptions)

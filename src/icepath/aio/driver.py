@@ -21,7 +21,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TypeVar, cast, final
 
-from icepath.aio.resolver import Resolver
+from icepath.aio.resolver import DTLS, TCP, TLS, UDP, Resolver
 from icepath.aio.running import Deliverer, Running
 from icepath.aio.tcp import StreamOptions
 from icepath.aio.udp import UdpOptions
@@ -37,7 +37,7 @@ class Driver:
     """Runs any number of machines on one event loop."""
 
     def __init__(self, *, resolver: Resolver | None = None) -> None:
-        self.resolver: Resolver = resolver or Resolver()
+        self.resolver: Resolver = resolver or Resolver(transports=(UDP, TCP, TLS, DTLS))
         self._timers: Timers[Running[Event]] = Timers()
         self._timer: asyncio.TimerHandle | None = None
         # When the timer fires; `inf` while there is none, and 0 while deadlines are seen to: it is armed once, after.

@@ -16,6 +16,7 @@ from typing import Final, final
 from icepath.aio.config import Config
 from icepath.aio.driver import Driver
 from icepath.aio.interfaces import HostAddress, usable_addresses
+from icepath.aio.mdns import LocalNames
 from icepath.aio.pacing import reserve_slot
 from icepath.aio.running import Deliverer, Running
 from icepath.aio.servers import challenges
@@ -23,8 +24,8 @@ from icepath.entropy import IceCredentials, ice_credentials
 from icepath.errors import InvalidState
 from icepath.ice.agent import Agent
 from icepath.ice.config import AgentConfig, Role, Server
-from icepath.ice.events import AgentEvent, AgentSnapshot
-from icepath.machine import LocalAddress
+from icepath.ice.events import AddressHidden, AgentEvent, AgentSnapshot
+from icepath.machine import LocalAddress, MachineClosed
 from icepath.wire.candidate_line import Candidate
 from icepath.wire.fragment import Description
 
@@ -62,6 +63,8 @@ class Session:
         self._credentials = ice_credentials(os.urandom)
         self._is_paired = False
         self._old_ufrags: tuple[str, ...] = ()
+        # What neighbours may ask for, while this session lives.
+        self._names: tuple[str, ...] = ()
 
     # -- start and end -----------------------------------------------------------------------------------------
 
@@ -79,7 +82,10 @@ class Session:
                 role=self.chosen_role or Role.CONTROLLING,
                 components=(self.settings.components,),
                 servers=self.servers,
+                transports=config.transports,
+                verify_certificates=config.verify_certificates,
                 relay_only=self.settings.relay_only,
+                hide_host_addresses=config.mdns,
                 pacing=config.pacing,
                 patience=config.patience,
                 consent_interval=config.consent_interval,
@@ -94,13 +100,15 @@ class Session:
             now=Driver.now(),
         )
         deliver = self._deliver if config.flows else None
-        running: Running[AgentEvent] = Driver.current().run(agent, self._on_event, deliver=deliver, options=config.udp)
+        on_event = self._on_hiding_event if config.mdns else self._on_event
+        running: Running[AgentEvent] = Driver.current().run(agent, on_event, deliver=deliver, options=config.udp)
         self.agent, self.running = agent, running
         try:
             self._open_sockets(agent, running)
         except BaseException:
             running.abort()
             self.agent = self.running = None
+            self.take_names_back()
             raise
         running.settle()
         return agent, running
@@ -117,6 +125,23 @@ class Session:
     def snapshot(self) -> AgentSnapshot | None:
         """Returns everything the agent knows, or None before the start."""
         return None if self.agent is None else self.agent.snapshot()
+
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    def _on_hiding_event(self, event: AgentEvent) -> None:
+        """Has the names answered for before anybody is told of them."""
+        if isinstance(event, AddressHidden):
+            self._names = (*self._names, event.name)
+            LocalNames.current().register(event.name, event.host)
+        elif isinstance(event, MachineClosed):
+            self.take_names_back()
+        self._on_event(event)
+
+    def take_names_back(self) -> None:
+        """Ends answering for this session's names; lawful at any time."""
+        if self._names:
+            names, self._names = self._names, ()
+            LocalNames.current().unregister(names)
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 

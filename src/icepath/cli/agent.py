@@ -49,10 +49,12 @@ def _say(line: Mapping[str, object]) -> None:
 
 
 def _options(values: argparse.Namespace) -> LineOptions:
-    servers = [f"stun:{host}" for host in values.stun] + [f"turn:{host}?transport=udp" for host in values.turn]
-    notes = [f"{flag} {host}: TURN over TCP and TLS is not supported yet" for flag, host in _later(values)]
-    if values.insecure and values.turn_tls:
-        notes.append("--insecure: nothing to accept yet")
+    servers = [
+        *(f"stun:{host}" for host in values.stun),
+        *(f"turn:{host}?transport=udp" for host in values.turn),
+        *(f"turn:{host}?transport=tcp" for host in values.turn_tcp),
+        *(f"turns:{host}?transport=tcp" for host in values.turn_tls),
+    ]
     return LineOptions(
         role=Role(values.ice_role or values.role),
         sends=values.role == Role.CONTROLLING,
@@ -60,13 +62,8 @@ def _options(values: argparse.Namespace) -> LineOptions:
         messages=values.messages,
         relay_only=values.relay_only,
         loopback=values.loopback,
-        notes=tuple(notes),
+        insecure=values.insecure,
     )
-
-
-def _later(values: argparse.Namespace) -> list[tuple[str, str]]:
-    """Returns the options that are accepted already and do nothing yet."""
-    return [("--turn-tcp", host) for host in values.turn_tcp] + [("--turn-tls", host) for host in values.turn_tls]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--server", action="append", default=[], metavar="URI", help="stun:HOST[:PORT] or turn:HOST[:PORT]; repeat")
     add("--stun", action="append", default=[], metavar="HOST:PORT", help="a STUN server over UDP")
     add("--turn", action="append", default=[], metavar="HOST:PORT", help="a TURN server over UDP")
-    add("--turn-tcp", action="append", default=[], metavar="HOST:PORT", help="not supported yet")
-    add("--turn-tls", action="append", default=[], metavar="HOST:PORT", help="not supported yet")
+    add("--turn-tcp", action="append", default=[], metavar="HOST:PORT", help="a TURN server over TCP")
+    add("--turn-tls", action="append", default=[], metavar="HOST:PORT", help="a TURN server over TLS")
     add("--username", "--user", help="of the TURN servers")
     add("--pass", dest="password", help="of the TURN servers; ICEPATH_PASSWORD hides it better")
     add("--messages", type=int, default=0, metavar="N", help="exchange N test messages as soon as data may flow")

@@ -63,8 +63,8 @@ class LineOptions:
     relay_only: bool = False
     loopback: bool = False
     """Also gathers from loopback, which RFC 8445 §5.1.1.1 forbids: for machines without any other interface."""
-    notes: tuple[str, ...] = ()
-    """Said as `log` lines at the beginning."""
+    insecure: bool = False
+    """Accepts TLS servers that do not prove their name."""
 
 
 @final
@@ -85,8 +85,6 @@ class LineAgent:
 
     def begin(self) -> None:
         """Says that it is ready; nothing else is done before `start`."""
-        for note in self._options.notes:
-            self._log(note)
         self._say({"type": "ready"})
 
     def obey(self, text: bytes) -> bool:
@@ -162,6 +160,7 @@ class LineAgent:
             role=options.role,
             servers=options.servers,
             relay_only=options.relay_only,
+            verify_certificates=not options.insecure,
         )
         agent = self._agent = Agent(config, random_bytes=secrets.token_bytes, reserve_slot=reserve_slot, now=now)
         self._say_local(agent)

@@ -33,6 +33,7 @@ from icepath.machine import (
     Arrival,
     Bytes,
     Close,
+    Closed,
     Command,
     Datagram,
     DropReason,
@@ -40,6 +41,7 @@ from icepath.machine import (
     FlowUsed,
     LocalAddress,
     MachineClosed,
+    Opened,
     Resolved,
     Transport,
     Unreachable,
@@ -267,7 +269,9 @@ class Agent:
         now = self._clamped(now)
         if isinstance(arrival, Datagram):
             self._arrivals.on_datagram(arrival, now=now)
-        elif isinstance(arrival, (Resolved, Failed)):
+        elif isinstance(arrival, (Bytes, Opened, Failed, Closed)):
+            self._arrivals.on_stream(arrival, now=now)
+        elif isinstance(arrival, Resolved):
             self._arrivals.on_resolution(arrival, now=now)
         elif isinstance(arrival, Unreachable):
             self._arrivals.on_unreachable(arrival, now=now)

@@ -22,7 +22,7 @@ from icepath.ice.lite import trust
 from icepath.ice.outgoing import Judgement, Outgoing, Verdict
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.remote import RemoteSide
-from icepath.machine import Datagram, DropReason, Failed, Resolved, Unreachable
+from icepath.machine import Bytes, Closed, Datagram, DropReason, Failed, Opened, Resolved, Unreachable
 from icepath.net import Address, Instant
 from icepath.stun.transaction import Match, drop_reason
 from icepath.wire.attributes import ErrorCode
@@ -207,6 +207,21 @@ class Arrivals:
             self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
             return
         self._core.touch()
+
+    def on_stream(self, arrival: Bytes | Opened | Failed | Closed, *, now: Instant) -> None:
+        """Takes what a byte stream or association says: it is a relay's, or nobody's."""
+        relay = self._core.relays_by_handle.get(arrival.handle)
+        if relay is None:
+            if isinstance(arrival, Failed):
+                self.on_resolution(arrival, now=now)
+            elif not self._core.is_closing:
+                self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
+            return
+        if isinstance(arrival, (Failed, Closed)):
+            del self._core.relays_by_handle[arrival.handle]
+        relay.allocation.receive(arrival, now=now)
+        self._core.settle(relay, now=now)
+        self._core.may_check = True
 
     def on_unreachable(self, arrival: Unreachable, *, now: Instant) -> None:
         """Takes an ICMP error: a hard one ends what waits for an answer from there (RFC 8445 §7.2.5.2.2)."""

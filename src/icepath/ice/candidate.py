@@ -42,8 +42,8 @@ class LocalCandidate:
 
     @property
     def address(self) -> Address:
-        """Returns the candidate's own transport address."""
-        return self.candidate.address
+        """Returns the candidate's own transport address, whatever the other side is told."""
+        return self.base if self.candidate.is_name else self.candidate.address
 
 
 def is_learnt(candidate: Candidate) -> bool:

@@ -19,6 +19,7 @@ from icepath.ice.pacer import MAX_PACING, MIN_PACING
 from icepath.net import Seconds
 from icepath.stun.credentials import Challenge, LongTermCredentials
 from icepath.turn.client.config import MAX_CLOSE_TIMEOUT
+from icepath.turn.client.routes import RoutePolicy
 from icepath.wire.uri import ServerUri
 
 # RFC 8445 §14.3: "Agents MUST NOT use an RTO value smaller than 500 ms."
@@ -100,6 +101,8 @@ class AgentConfig:
     """Announces relayed candidates only, and sends to the remote from nothing else."""
     lite: bool = False
     """Host candidates only, no checks: for machines with public addresses (RFC 8445 §2.5)."""
+    hide_host_addresses: bool = False
+    """Tells names in .local instead of host addresses (draft-ietf-mmusic-mdns-ice-candidates)."""
     pacing: Seconds = MIN_PACING
     """Ta as proposed to the other side."""
     patience: Seconds = DEFAULT_PATIENCE
@@ -116,6 +119,10 @@ class AgentConfig:
     challenges: tuple[tuple[str, Challenge], ...] = ()
     """Realm and nonce that servers gave earlier, by URI: saves a round trip."""
     close_timeout: Seconds = 1.0
+    transports: RoutePolicy = RoutePolicy.RACE
+    """How the transports of one TURN server are tried: all at once, or 250 ms apart."""
+    verify_certificates: bool = True
+    """Ends a TLS or DTLS connection whose certificate does not prove the server's name."""
     nomination: NominationPolicy = field(default=nominate_first_good)
     rto: RtoPolicy = field(default=rto_floor)
 

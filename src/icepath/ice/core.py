@@ -19,13 +19,14 @@ from icepath.ice.events import AgentEvent, PolicyFailed, RoleChanged
 from icepath.ice.pacer import Pacer, ReserveSlot
 from icepath.ice.pair import CandidatePair
 from icepath.ice.stream import Generation, Stream
-from icepath.machine import Datagram, DatagramDropped, Event, Handle, LocalAddress, MachineClosed
+from icepath.machine import Close, Connect, Datagram, DatagramDropped, Event, Handle, LocalAddress, MachineClosed
 from icepath.net import Address, Instant, RandomBytes, Seconds
 from icepath.outbox import Outbox
 from icepath.stun.transaction import TransactionTable
 from icepath.timers import Timers
 from icepath.turn.client.allocation import Allocation
 from icepath.turn.client.events import AllocationEvent
+from icepath.turn.client.routes import Route
 from icepath.wire.message import TransactionId
 
 TRANSACTION_ID_LENGTH = 12
@@ -61,17 +62,25 @@ _CONTROLLING: Final = Role.CONTROLLING
 class Relay:
     """Is one allocation and the host socket it works through."""
 
-    __slots__ = ("allocation", "host", "id", "is_over", "relayed", "server", "url")
+    __slots__ = ("allocation", "failed_routes", "host", "id", "is_over", "relayed", "routes", "url")
 
-    def __init__(self, relay_id: int, allocation: Allocation, host: Socket, server: Address, url: str) -> None:
+    def __init__(
+        self, relay_id: int, allocation: Allocation, host: Socket, url: str, routes: tuple[Route, ...] = ()
+    ) -> None:
         self.id = relay_id
         self.allocation = allocation
         self.host = host
-        self.server = server
         self.url = url
+        self.routes = routes
+        self.failed_routes: tuple[Route, ...] = ()
         self.relayed: tuple[Address, ...] = ()
         # The allocation failed or was lost: to be taken out of use.
         self.is_over = False
+
+    @property
+    def server(self) -> Address:
+        """Returns where the server is, by the route in use."""
+        return self.allocation.route.address
 
 
 @final
@@ -146,6 +155,8 @@ class Core:
         self.sockets: dict[Address, Socket] = {}
         self.relays: dict[int, Relay] = {}
         self.relays_by_path: dict[tuple[Address, Address], Relay] = {}
+        # By the byte streams and associations that their allocations opened.
+        self.relays_by_handle: dict[Handle, Relay] = {}
         # Remote hosts, by stream, that relays are to hear from: asked for behind the check that goes first.
         self.unpermitted: list[tuple[int, str]] = []
         # What allocations reported, until the agent has taken it in.
@@ -210,6 +221,10 @@ class Core:
             if isinstance(output, DatagramDropped):
                 self.outbox.drop(output.reason, remote=output.remote, count=output.count, now=now)
             elif not isinstance(output, Event):
+                if isinstance(output, Connect):
+                    self.relays_by_handle[output.handle] = relay
+                elif isinstance(output, Close):
+                    self.relays_by_handle.pop(output.handle, None)
                 self.outbox.put(output)
             else:
                 self.relay_events.append((relay, output))

@@ -86,6 +86,14 @@ class CandidateGathered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AddressHidden(Event):
+    """Reports the name that stands for one of our addresses: neighbours ask for it by mDNS from now on."""
+
+    name: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class GatheringCompleted(Event):
     """Reports that every server has answered or failed and no further candidate will come."""
 
@@ -169,6 +177,7 @@ class PolicyFailed(Event):
 
 AgentEvent: TypeAlias = (
     CandidateGathered
+    | AddressHidden
     | GatheringCompleted
     | ServerFailed
     | StateChanged

@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
-from icepath.errors import Cause, InvalidArgument
+from icepath.errors import Cause
 from icepath.ice.config import RtoView, Server
 from icepath.ice.core import Core, Relay, ServerQuery, Socket, TimerKey, TimerKind
 from icepath.ice.events import ChallengeRemembered, GatheringCompleted, ServerFailed
 from icepath.ice.local import LocalSide
+from icepath.ice.servers import ServerGroup, ServerUrl, group_servers
 from icepath.ice.stream import Generation
 from icepath.machine import (
     Failed,
@@ -24,10 +25,9 @@ from icepath.machine import (
     MachineClosed,
     Resolve,
     Resolved,
-    Security,
     Transport,
 )
-from icepath.net import Address, Instant, Seconds, canonical_host, is_usable_destination, same_family
+from icepath.net import Address, Instant, Seconds, is_usable_destination, same_family
 from icepath.stun.transaction import RetransmissionPolicy
 from icepath.turn.client.allocation import Allocation
 from icepath.turn.client.config import AllocationConfig
@@ -39,8 +39,11 @@ from icepath.turn.client.events import (
     AllocationFailure,
     AllocationLost,
     CredentialsRejected,
+    Redirected,
+    RouteFailed,
 )
 from icepath.turn.client.events import ChallengeRemembered as AllocationChallengeRemembered
+from icepath.turn.client.routes import Route
 from icepath.wire.attributes import AddressFamily, ErrorCode, MappedAddress, XorMappedAddress
 from icepath.wire.message import Message, MessageClass, Method, encode_message
 
@@ -48,6 +51,12 @@ from icepath.wire.message import Message, MessageClass, Method, encode_message
 KEEPALIVE_INTERVAL: Final[Seconds] = 15.0
 # A keepalive is sent once and its answer may come within one RTO's worth of waiting.
 KEEPALIVE_POLICY: Final = RetransmissionPolicy(rto=0.5, rc=1, rm=16)
+# RFC 8489 §6.2.1 lets Rc and Rm be configured. With 7 and 16 a silent server is given up after 39.5 s, and a peer that
+# does not trickle waits for that; with these, five requests have had no answer after 9.5 s.
+SERVER_RC: Final = 5
+SERVER_RM: Final = 4
+# RFC 8489 §10 asks for protection against loops; a server that balances its load needs one hop.
+MAX_REDIRECTS: Final = 3
 # A CreatePermission lets more urgent transactions go first; it still is on its way before the Allocate's answer can be
 # back from all but the nearest server, and before the candidate is announced in any case.
 PERMISSION_DELAY: Final[Seconds] = 0.010
@@ -55,6 +64,9 @@ PERMISSION_DELAY: Final[Seconds] = 0.010
 _ALLOCATION_CAUSES: Final[dict[AllocationFailure, Cause]] = {
     AllocationFailure.NO_ANSWER: Cause.SERVER_UNREACHABLE,
     AllocationFailure.UNREACHABLE: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.NOT_CONNECTED: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.CONNECTION_LOST: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.TOKEN_NEEDED: Cause.WRONG_CREDENTIALS,
     AllocationFailure.CREDENTIALS_NEEDED: Cause.WRONG_CREDENTIALS,
     AllocationFailure.WRONG_CREDENTIALS: Cause.WRONG_CREDENTIALS,
     AllocationFailure.QUOTA: Cause.ALLOCATION_QUOTA,
@@ -65,33 +77,15 @@ _ALLOCATION_CAUSES: Final[dict[AllocationFailure, Cause]] = {
 _FULL: Final = (AllocationFailure.QUOTA, AllocationFailure.CAPACITY)
 
 
-@final
-class _ServerState:
-    """Is one server and where it was found."""
-
-    __slots__ = ("addresses", "failed", "handle", "server", "url", "was_asked")
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.url = str(server.uri)
-        self.addresses: tuple[Address, ...] = ()
-        self.handle: Handle | None = None
-        self.failed = False
-        self.was_asked = False
-
-    @property
-    def is_turn(self) -> bool:
-        return self.server.uri.scheme == "turn"
-
-
 @dataclass(frozen=True, slots=True)
 class _Ask:
     """Is one server to be asked from one host socket at the next slot."""
 
-    state: _ServerState
-    address: Address
+    group: ServerGroup
     socket: Socket
     is_allocation: bool
+    address: Address
+    """Where a Binding request goes; unused for an allocation, which has its routes."""
 
 
 @final
@@ -104,10 +98,10 @@ class Gatherer:
         "_asks",
         "_core",
         "_granted",
+        "_groups",
         "_in_flight",
         "_local",
         "_local_ended",
-        "_servers",
         "_unannounced",
         "is_done",
     )
@@ -115,7 +109,7 @@ class Gatherer:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._local = LocalSide(core)
-        self._servers: list[_ServerState] = []
+        self._groups: list[ServerGroup] = []
         self._asks: list[_Ask] = []
         self._asked: set[tuple[str, Address]] = set()
         # Queries and allocations whose first answer is awaited, by local address and url.
@@ -133,80 +127,88 @@ class Gatherer:
 
     def set_servers(self, servers: tuple[Server, ...], *, now: Instant) -> None:
         """Asks new servers; gives fresh credentials to allocations of the known ones; drops the rest."""
-        wanted = {str(server.uri): server for server in servers}
-        self._servers = [state for state in self._servers if state.url in wanted]
-        for ask in [ask for ask in self._asks if ask.state.url not in wanted]:
+        wanted = {group.identity: group for group in group_servers(servers)}
+        self._groups = [group for group in self._groups if group.identity in wanted]
+        known = {group.identity: group for group in self._groups}
+        kept = {group.key for group in self._groups}
+        for ask in [ask for ask in self._asks if ask.group.key not in kept]:
             self._asks.remove(ask)
-            self._asked.discard((ask.state.url, ask.socket.address))
-            self._in_flight.discard((ask.state.url, ask.socket.address))
-        known = {state.url: state for state in self._servers}
-        for url, server in wanted.items():
-            state = known.get(url)
-            if state is None:
-                self._add_server(server)
-            elif server != state.server:
-                state.server = server
-                self._renew_credentials(state, now=now)
-                self._ask_again(state)
+            self._asked.discard((ask.group.key, ask.socket.address))
+            self._in_flight.discard((ask.group.key, ask.socket.address))
+        for identity, group in wanted.items():
+            old = known.get(identity)
+            if old is None:
+                self._add_group(group)
+            elif old.server != group.server:
+                old.server = group.server
+                self._renew_credentials(old, now=now)
+                self._ask_again(old)
 
-    def _add_server(self, server: Server) -> None:
-        state = _ServerState(server)
-        self._servers.append(state)
+    def _add_group(self, group: ServerGroup) -> None:
+        self._groups.append(group)
         self.is_done = False
-        uri = server.uri
-        if uri.secure or (uri.transport is Transport.TCP):
-            self._fail(state, None, None, Cause.UNSUPPORTED, "TCP, TLS and DTLS to servers are not there yet")
+        uri = group.server.uri
+        if not group.is_turn and (uri.secure or uri.transport is Transport.TCP):
+            self._fail(group, group.key, None, Cause.UNSUPPORTED, "a STUN server is asked over UDP, as candidates are")
             return
-        try:
-            host = canonical_host(uri.host)
-        except InvalidArgument:
-            state.handle = self._core.next_handle()
-            self._core.outbox.put(Resolve(state.handle, state.url))
-            return
-        self._found(state, (Address(host, uri.port if uri.port is not None else uri.default_port),))
+        for url in group.urls:
+            literal = url.literal()
+            if literal is not None:
+                url.found = (literal,)
+            else:
+                url.handle = self._core.next_handle()
+                self._core.outbox.put(Resolve(url.handle, url.text))
+        if not group.is_resolving:
+            self._ask_everywhere(group)
 
-    def _renew_credentials(self, state: _ServerState, *, now: Instant) -> None:
-        credentials = state.server.credentials()
+    def _renew_credentials(self, group: ServerGroup, *, now: Instant) -> None:
+        credentials = group.server.credentials()
         for relay in list(self._core.relays.values()):
-            if relay.url == state.url and credentials is not None:
+            if relay.url == group.key and credentials is not None:
                 relay.allocation.set_credentials(credentials, now=now)
                 self._core.settle(relay, now=now)
 
-    def _ask_again(self, state: _ServerState) -> None:
+    def _ask_again(self, group: ServerGroup) -> None:
         """Asks from where nothing came of it: other credentials may get what these did not."""
         busy = {(relay.url, relay.host.address) for relay in self._core.relays.values()} | self._in_flight
         for socket in list(self._core.sockets.values()):
-            key = (state.url, socket.address)
-            if state.is_turn and key in self._asked - busy:
+            key = (group.key, socket.address)
+            if group.is_turn and key in self._asked - busy:
                 self._asked.discard(key)
                 self.is_done = False
-                self._ask_from(socket, state)
+                self._ask_from(socket, group)
 
     def on_resolution(self, answer: Resolved | Failed) -> bool:
         """Takes the answer to a server's name; False when the handle is not a server's."""
-        for state in self._servers:
-            if state.handle == answer.handle:
-                state.handle = None
-                if isinstance(answer, Failed):
-                    cause = _NAME_CAUSES.get(answer.reason, Cause.SERVER_NAME_NOT_FOUND)
-                    self._fail(state, None, None, cause, answer.detail)
-                else:
-                    usable = [
-                        found.address
-                        for found in answer.answers
-                        if found.transport is Transport.UDP and found.security is Security.NONE
-                    ]
-                    self._found(state, tuple(usable))
-                return True
+        for group in self._groups:
+            for url in group.urls:
+                if url.handle == answer.handle:
+                    url.handle = None
+                    self._on_resolved(group, url, answer)
+                    return True
         return False
 
-    def _found(self, state: _ServerState, addresses: tuple[Address, ...]) -> None:
-        state.addresses = tuple(address for address in addresses if is_usable_destination(address))
-        if not state.addresses:
-            self._fail(state, None, None, Cause.SERVER_NAME_NOT_FOUND, "no usable address")
-            return
+    def _on_resolved(self, group: ServerGroup, url: ServerUrl, answer: Resolved | Failed) -> None:
+        if isinstance(answer, Failed):
+            cause = _NAME_CAUSES.get(answer.reason, Cause.SERVER_NAME_NOT_FOUND)
+            self._fail_url(group, url, cause, answer.detail)
+        else:
+            url.found = answer.answers
+        if not group.is_resolving and not group.has_failed:
+            self._ask_everywhere(group)
+
+    def _ask_everywhere(self, group: ServerGroup) -> None:
+        for url in group.urls:
+            if not url.has_failed and not any(is_usable_destination(found.address) for found in url.found):
+                self._fail_url(group, url, Cause.SERVER_NAME_NOT_FOUND, "no usable address")
         for socket in list(self._core.sockets.values()):
-            self._ask_from(socket, state)
+            self._ask_from(socket, group)
+
+    def _fail_url(self, group: ServerGroup, url: ServerUrl, cause: Cause, text: str) -> None:
+        """Takes a URL out; its server has failed with the last one."""
+        url.has_failed = True
+        group.has_failed = all(each.has_failed for each in group.urls)
+        self._report(url.text, None, None, cause, text)
 
     # -- local addresses ------------------------------------------------------------------------------------
 
@@ -214,8 +216,8 @@ class Gatherer:
         """Announces the host candidate and puts the servers to be asked from there into the queue."""
         self.is_done = False
         self._local.add_host(socket)
-        for state in self._servers:
-            self._ask_from(socket, state)
+        for group in self._groups:
+            self._ask_from(socket, group)
 
     def remove_socket(self, address: Address) -> None:
         """Forgets what was asked from a host socket: nothing waits for its answers, and it may come back."""
@@ -231,19 +233,20 @@ class Gatherer:
         """Notes that no further local address is expected now."""
         self._local_ended = True
 
-    def _ask_from(self, socket: Socket, state: _ServerState) -> None:
-        if socket.relay is not None or state.failed or (self._core.config.relay_only and not state.is_turn):
+    def _ask_from(self, socket: Socket, group: ServerGroup) -> None:
+        is_wanted = group.is_turn or not self._core.config.relay_only
+        if socket.relay is not None or group.has_failed or group.is_resolving or not is_wanted:
             return
-        address = next((found for found in state.addresses if same_family(found, socket.address)), None)
-        if address is None:
+        routes = [route for route in group.routes(socket.address) if group.is_turn or route.is_datagram]
+        if not routes:
             return
-        state.was_asked = True
-        key = (state.url, socket.address)
+        group.was_asked = True
+        key = (group.key, socket.address)
         if key in self._asked:
             return
         self._asked.add(key)
         self._in_flight.add(key)
-        self._enqueue(_Ask(state, address, socket, state.is_turn))
+        self._enqueue(_Ask(group, socket, group.is_turn, routes[0].address))
 
     def _enqueue(self, ask: _Ask) -> None:
         """Keeps the queue in the order: IPv4 first (a NAT is likely there), STUN before TURN on each socket."""
@@ -264,15 +267,15 @@ class Gatherer:
         """Asks one server; the agent calls this in a slot of its own."""
         ask = self._asks.pop(0)
         if ask.socket.address not in self._core.sockets:
-            self._in_flight.discard((ask.state.url, ask.socket.address))
+            self._in_flight.discard((ask.group.key, ask.socket.address))
         elif ask.is_allocation:
             self._allocate(ask, now=now)
         else:
-            self._query(ServerQuery(ask.state.url, ask.address, ask.socket.address), self._policy(), now=now)
+            self._query(ServerQuery(ask.group.key, ask.address, ask.socket.address), self._policy(), now=now)
 
     def _policy(self) -> RetransmissionPolicy:
         view = RtoView(self._core.pacer.interval, len(self._in_flight), 1)
-        return RetransmissionPolicy(rto=self._core.rto(view))
+        return RetransmissionPolicy(rto=self._core.rto(view), rc=SERVER_RC, rm=SERVER_RM)
 
     def _query(self, query: ServerQuery, policy: RetransmissionPolicy, *, now: Instant) -> None:
         transaction_id = self._core.transaction_id()
@@ -290,35 +293,49 @@ class Gatherer:
         self._core.transmit(query.local, query.server, payload, now=now)
 
     def _allocate(self, ask: _Ask, *, now: Instant) -> None:
-        core = self._core
-        key = (ask.socket.address, ask.address)
-        if key in core.relays_by_path:
-            self._fail(ask.state, ask.socket.address, None, Cause.UNSUPPORTED, "one allocation per server and socket")
+        core, group, local = self._core, ask.group, ask.socket.address
+        routes = tuple(
+            route
+            for route in group.routes(local, verify=core.config.verify_certificates)
+            if not (route.is_datagram and (local, route.address) in core.relays_by_path)
+        )
+        if not routes:
+            self._fail(group, group.key, local, Cause.UNSUPPORTED, "one allocation per server and socket")
             return
-        challenge = dict(core.config.challenges).get(ask.state.url)
+        is_plain = len(routes) == 1 and routes[0].is_datagram
         config = AllocationConfig(
-            server=ask.address,
-            local=ask.socket.address,
-            credentials=ask.state.server.credentials(),
-            challenge=challenge,
+            server=routes[0].address,
+            local=local,
+            credentials=group.server.credentials(),
+            challenge=dict(core.config.challenges).get(group.key),
             families=self._relay_families(ask.socket),
             policy=self._policy(),
             close_timeout=core.config.close_timeout,
+            routes=() if is_plain else routes,
+            transports=core.config.transports,
+            max_redirects=MAX_REDIRECTS,
         )
-        self._granted = True
+        # Byte streams take no slot; an Allocate on one asks for its own when the time has come.
+        self._granted = routes[0].is_datagram
         allocation = Allocation(
             config,
             random_bytes=core.random_bytes,
             reserve_slot=self._reserve_slot,
             reserve_late_slot=self._reserve_late_slot,
+            next_handle=core.next_handle,
             now=now,
         )
-        relay = Relay(core.next_id(), allocation, ask.socket, ask.address, ask.state.url)
+        relay = Relay(core.next_id(), allocation, ask.socket, group.key, routes)
         core.relays[relay.id] = relay
-        core.relays_by_path[key] = relay
+        for route in routes:
+            self._expect_datagrams(relay, route)
         generation = core.streams[ask.socket.stream].current
         allocation.permit(_hosts(generation), now=now)
         core.settle(relay, now=now)
+
+    def _expect_datagrams(self, relay: Relay, route: Route) -> None:
+        if route.is_datagram:
+            self._core.relays_by_path.setdefault((relay.host.address, route.address), relay)
 
     def _reserve_slot(self, now: Instant) -> Instant:
         """Gives an allocation the slot it was made in, then slots like everybody's."""
@@ -375,42 +392,80 @@ class Gatherer:
         """Takes what an allocation reports."""
         key = (relay.url, relay.host.address)
         match event:
-            case Allocated(relayed=relayed, mapped=mapped):
+            case Allocated(relayed=relayed, mapped=mapped, is_reflexive=is_reflexive):
                 self._in_flight.discard(key)
-                if mapped is not None and not self._core.config.relay_only:
-                    self._local.add_reflexive(relay.host, mapped, relay.server, relay.url)
+                if mapped is not None and is_reflexive and not self._core.config.relay_only:
+                    self._local.add_reflexive(relay.host, mapped, relay.server, self._url_in_use(relay))
                 self._arm_keepalive(now)
                 relay.relayed = relayed
                 self._unannounced[relay.id] = (relay, mapped)
-            case (
-                AllocationFailed(reason=reason, code=code, text=text)
-                | AllocationLost(reason=reason, code=code, text=text)
-            ):
+            case AllocationFailed() | AllocationLost():
                 self._in_flight.discard(key)
-                relay.is_over = True
-                cause = _ALLOCATION_CAUSES.get(reason, Cause.SERVER_REFUSED)
-                self._report(relay.url, relay.host.address, code, cause, text or reason.value)
-                if isinstance(event, AllocationFailed) and reason in _FULL:
-                    self._ask_for_binding(relay)
+                self._on_relay_over(relay, event)
+            case Redirected(route=route):
+                self._expect_datagrams(relay, route)
+            case MachineClosed():
+                self._in_flight.discard(key)
+                self._forget_relay(relay)
+            case RouteFailed() | AddressFamilyRefused() | CredentialsRejected() | AllocationChallengeRemembered():
+                self._pass_on(relay, event)
+            case _:
+                pass
+
+    def _pass_on(
+        self,
+        relay: Relay,
+        event: RouteFailed | AddressFamilyRefused | CredentialsRejected | AllocationChallengeRemembered,
+    ) -> None:
+        """Tells the application what the server said."""
+        match event:
+            case RouteFailed():
+                self._on_route_failed(relay, event)
             case AddressFamilyRefused(code=code, text=text):
                 self._report(relay.url, relay.host.address, code, Cause.UNSUPPORTED, text)
             case CredentialsRejected(code=code):
                 self._report(relay.url, relay.host.address, code, Cause.WRONG_CREDENTIALS, "refresh refused")
-            case AllocationChallengeRemembered(challenge=challenge):
-                self._core.outbox.put(ChallengeRemembered(relay.url, challenge))
-            case MachineClosed():
-                self._in_flight.discard(key)
-                self._unannounced.pop(relay.id, None)
-                self._core.relays_by_path.pop((relay.host.address, relay.server), None)
             case _:
-                pass
+                self._core.outbox.put(ChallengeRemembered(relay.url, event.challenge))
+
+    def _on_route_failed(self, relay: Relay, event: RouteFailed) -> None:
+        """Reports a URL once none of its routes is left: for one that leads nowhere there are the others."""
+        relay.failed_routes += (event.route,)
+        url = self._url_of(relay, event.route)
+        left = [route for route in relay.routes if route not in relay.failed_routes]
+        if all(self._url_of(relay, route) != url for route in left):
+            cause = _ALLOCATION_CAUSES.get(event.reason, Cause.SERVER_REFUSED)
+            self._report(url, relay.host.address, None, cause, event.text or event.reason.value)
+
+    def _forget_relay(self, relay: Relay) -> None:
+        self._unannounced.pop(relay.id, None)
+        for path in [path for path, other in self._core.relays_by_path.items() if other is relay]:
+            del self._core.relays_by_path[path]
+
+    def _on_relay_over(self, relay: Relay, event: AllocationFailed | AllocationLost) -> None:
+        relay.is_over = True
+        cause = _ALLOCATION_CAUSES.get(event.reason, Cause.SERVER_REFUSED)
+        self._report(self._url_in_use(relay), relay.host.address, event.code, cause, event.text or event.reason.value)
+        if isinstance(event, AllocationFailed) and event.reason in _FULL:
+            self._ask_for_binding(relay)
 
     def _ask_for_binding(self, relay: Relay) -> None:
         """Asks a server that is full for the reflexive address at least (RFC 8445 §5.1.1.2)."""
-        state = next((state for state in self._servers if state.url == relay.url), None)
-        if state is not None and relay.host.address in self._core.sockets and not self._core.config.relay_only:
+        group = self._group_of(relay)
+        is_wanted = relay.host.address in self._core.sockets and not self._core.config.relay_only
+        if group is not None and is_wanted and relay.allocation.route.is_datagram:
             self._in_flight.add((relay.url, relay.host.address))
-            self._enqueue(_Ask(state, relay.server, relay.host, is_allocation=False))
+            self._enqueue(_Ask(group, relay.host, False, relay.server))
+
+    def _group_of(self, relay: Relay) -> ServerGroup | None:
+        return next((group for group in self._groups if group.key == relay.url), None)
+
+    def _url_in_use(self, relay: Relay) -> str:
+        return self._url_of(relay, relay.allocation.route)
+
+    def _url_of(self, relay: Relay, route: Route) -> str:
+        group = self._group_of(relay)
+        return relay.url if group is None else group.url_of(route)
 
     @property
     def can_announce(self) -> bool:
@@ -423,16 +478,16 @@ class Gatherer:
         for relay, mapped in list(self._unannounced.values()):
             if not relay.allocation.has_unsent_permissions:
                 del self._unannounced[relay.id]
-                sockets += self._local.add_relayed(relay, mapped)
+                sockets += self._local.add_relayed(relay, mapped, self._url_in_use(relay))
         return sockets
 
     # -- failures and the end ---------------------------------------------------------------------------------
 
-    def _fail(self, state: _ServerState, local: Address | None, code: int | None, cause: Cause, text: str) -> None:
-        state.failed = local is None
+    def _fail(self, group: ServerGroup, url: str, local: Address | None, cause: Cause, text: str) -> None:
+        group.has_failed = local is None
         if local is not None:
-            self._in_flight.discard((state.url, local))
-        self._report(state.url, local, code, cause, text)
+            self._in_flight.discard((group.key, local))
+        self._report(url, local, None, cause, text)
 
     def _report(self, url: str, local: Address | None, code: int | None, cause: Cause, text: str) -> None:
         self._core.outbox.put(ServerFailed(url, local, code, cause, text))
@@ -442,16 +497,17 @@ class Gatherer:
         """Says whether everything has answered or failed since gathering was last reported complete."""
         if self.is_done or not self._local_ended or self._asks or self._in_flight or self._unannounced:
             return False
-        return all(state.handle is None for state in self._servers)
+        return not any(group.is_resolving for group in self._groups)
 
     def report_if_done(self) -> bool:
         """Emits `GatheringCompleted` once everything has answered or failed; says whether it did."""
         if not self.is_reportable:
             return False
-        for state in self._servers:
-            if not state.was_asked and not state.failed and not (self._core.config.relay_only and not state.is_turn):
-                state.failed = True
-                self._report(state.url, None, None, Cause.NO_COMMON_FAMILY, "no local address of the server's family")
+        for group in self._groups:
+            is_left_aside = self._core.config.relay_only and not group.is_turn
+            if not group.was_asked and not group.has_failed and not is_left_aside:
+                group.has_failed = True
+                self._report(group.key, None, None, Cause.NO_COMMON_FAMILY, "no local address of the server's family")
         self.is_done = True
         self._core.outbox.put(GatheringCompleted())
         return True
@@ -465,9 +521,10 @@ class Gatherer:
 
     def cancel_resolutions(self) -> list[Handle]:
         """Forgets the server names under resolution; returns their handles."""
-        handles = [state.handle for state in self._servers if state.handle is not None]
-        for state in self._servers:
-            state.handle = None
+        waiting = [url for group in self._groups for url in group.urls if url.handle is not None]
+        handles = [url.handle for url in waiting if url.handle is not None]
+        for url in waiting:
+            url.handle = None
         return handles
 
     @property
@@ -489,6 +546,8 @@ class Gatherer:
                 if local in self._core.sockets:
                     self._query(ServerQuery(url, server, local, is_keepalive=True), KEEPALIVE_POLICY, now=now)
         for relay in self._core.relays.values():
+            if not relay.allocation.route.is_datagram:
+                continue  # a connection keeps its binding for hours (RFC 5382 §5), and the refreshes use it
             indication = encode_message(Method.BINDING, MessageClass.INDICATION, self._core.transaction_id())
             self._core.transmit(relay.host.address, relay.server, indication, now=now)
         if self._core.relays or (self._answered and not is_concluded):

@@ -7,45 +7,72 @@ foundation, priority, related address, what relay-only hides, and what is redund
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import final
+from typing import Final, final
 
 from icepath.ice.candidate import LocalCandidate, candidate_priority
 from icepath.ice.core import Core, Relay, Socket
-from icepath.ice.events import CandidateGathered
+from icepath.ice.events import AddressHidden, CandidateGathered
 from icepath.ice.stream import Generation
 from icepath.machine import LocalAddress, Transport
+from icepath.mdns.names import local_name
 from icepath.net import Address, same_family
 from icepath.wire.candidate_line import Candidate, CandidateType
+
+# RFC 8839 §9.1, draft-ietf-mmusic-mdns-ice-candidates §3.1.2.2: what a hidden related address has for a port.
+DISCARD_PORT: Final = 9
+# No component has it: the place of what is told beside the named candidate of the same address.
+BESIDES: Final = 0
 
 
 @final
 class LocalSide:
     """Makes an agent's own candidates and announces them."""
 
-    __slots__ = ("_core",)
+    __slots__ = ("_core", "_names")
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        # Draft §3.1.1: each address has one name of its own, for as long as the agent lives.
+        self._names: dict[str, str] = {}
 
     def add_host(self, socket: Socket) -> None:
         """Adds the candidate of a host socket."""
         candidate = self._make(socket, CandidateType.HOST, socket.address, socket.preference, None, None)
         if not self._core.config.relay_only:
+            if self._core.config.hide_host_addresses:
+                candidate = replace(candidate, host=self._name_of(socket.address.host))
             self._announce(socket, LocalCandidate(candidate, socket.address))
+
+    def _name_of(self, host: str) -> str:
+        """Returns the name that hides an address."""
+        name = self._names.get(host)
+        if name is None:
+            name = self._names[host] = local_name(self._core.random_bytes)
+            self._core.outbox.put(AddressHidden(name, host))
+        return name
 
     def add_reflexive(self, socket: Socket, mapped: Address, server: Address, url: str) -> None:
         """Adds the address that a server saw a host socket under, unless it is redundant (RFC 8445 §5.1.3)."""
         if self._core.config.relay_only or not same_family(mapped, socket.address):
             return
         generation = self._core.streams[socket.stream].current
-        if generation.local_at(mapped, socket.component) is not None:
+        known = generation.local_at(mapped, socket.component)
+        if known is not None and not known.candidate.is_name:
             return  # RFC 8445 §5.1.3: same address and base, or a host candidate's: redundant
+        if generation.local_at(mapped, BESIDES) is not None:
+            return
         kind = CandidateType.SERVER_REFLEXIVE
         preference = self._core.preferences.unique(kind, socket.preference, socket.component)
-        candidate = self._make(socket, kind, mapped, preference, socket.address, server, url=url)
-        self._announce(socket, LocalCandidate(candidate, socket.address))
+        related = socket.address
+        if self._core.config.hide_host_addresses:
+            related = Address(_unspecified(related).host, DISCARD_PORT)
+        candidate = self._make(socket, kind, mapped, preference, related, server, url=url)
+        # Draft §3.1.2.2: beside a name, the same address is not redundant. The named one is what checks are sent from.
+        place = socket.component if known is None else BESIDES
+        generation.candidates[mapped, place] = LocalCandidate(candidate, socket.address)
+        self._core.outbox.put(CandidateGathered(socket.stream, candidate))
 
-    def add_relayed(self, relay: Relay, mapped: Address | None) -> list[Socket]:
+    def add_relayed(self, relay: Relay, mapped: Address | None, url: str) -> list[Socket]:
         """Adds the relayed addresses of an allocation; returns the sockets to send from."""
         host = relay.host
         sockets: list[Socket] = []
@@ -59,7 +86,7 @@ class LocalSide:
             # RFC 8839 §5.1 lets the related address be hidden; relay-only must not tell where we are.
             related = _unspecified(address) if self._core.config.relay_only or mapped is None else mapped
             kind = CandidateType.RELAYED
-            candidate = self._make(socket, kind, address, preference, related, relay.server, url=relay.url)
+            candidate = self._make(socket, kind, address, preference, related, relay.server, url=url)
             self._announce(socket, LocalCandidate(candidate, address))
             sockets.append(socket)
         return sockets

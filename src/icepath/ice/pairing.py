@@ -58,6 +58,8 @@ def _form(core: Core, generation: Generation, socket: Socket, candidate: Candida
     local = base_candidate(generation, socket)
     if local is None or not may_pair(local, candidate, address):
         return
+    if socket.relay is not None and candidate.is_name:
+        return  # draft-ietf-mmusic-mdns-ice-candidates §3.3.2: the server would learn the address behind the name
     if socket.component in generation.concluded:
         return  # RFC 8445 §8.1.2: a concluded component has no other pairs
     if PairKey(local.base, address) not in generation.checklist.pairs:
@@ -119,6 +121,8 @@ def flow_key(core: Core, pair: CandidatePair) -> FlowKey | None:
     relay = socket.relay
     if relay is None:
         return FlowKey(pair.local.base, pair.remote_address)
+    if not relay.allocation.route.is_datagram:
+        return None  # what comes by a byte stream is cut into messages first
     channel = relay.allocation.channel_of(pair.remote_address)
     return None if channel is None else FlowKey(relay.host.address, relay.server, channel)
 

@@ -103,6 +103,8 @@ class RemoteSide:
             return False
         if generation.remote_ended:
             return False  # RFC 8838 §14: "it MUST ignore any newly received candidates"
+        if candidate.is_name and self._core.config.relay_only:
+            return False  # draft-ietf-mmusic-mdns-ice-candidates §3.2.1 step 2
         return _is_of_session(generation, candidate)
 
     def on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> bool:
@@ -149,7 +151,8 @@ class RemoteSide:
         if known is not None:
             generation.learnt -= {key}
             self._identify(generation, candidate, address)
-        core.unpermitted.append((stream.id, address.host))
+        if not candidate.is_name:  # see pairing.py: what is behind a name is no server's business
+            core.unpermitted.append((stream.id, address.host))
         if generation.remote is not None:
             pair_remote(core, stream, candidate, address)
 

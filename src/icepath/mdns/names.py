@@ -7,7 +7,6 @@ and a candidate that names one would send checks there (draft-ietf-mmusic-mdns-i
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Final
 
 from icepath.net import RandomBytes
@@ -23,7 +22,11 @@ UUID_LENGTH: Final = 16
 
 def local_name(random_bytes: RandomBytes) -> str:
     """Returns a fresh name (draft §3.1.1 step 3)."""
-    return f"{uuid.UUID(bytes=random_bytes(UUID_LENGTH), version=4)}.local"
+    drawn = bytearray(random_bytes(UUID_LENGTH))
+    drawn[6] = drawn[6] & 0x0F | 0x40
+    drawn[8] = drawn[8] & 0x3F | 0x80
+    digits = drawn.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}.local"
 
 
 def is_multicast_name(name: str) -> bool:

@@ -61,12 +61,6 @@ def missing(name: str) -> str | None:
             return _missing_package("node-datachannel")
 
 
-def is_unsupported(option: str) -> bool:
-    """Whether the agent's own help says that it takes an option and does nothing with it yet."""
-    _, _, after = _help()[1].partition(f"  {option} ")
-    return " ".join(after.split()).partition(" --")[0].endswith("not supported yet")
-
-
 @cache
 def _help() -> tuple[int, str]:
     command = [*ICEPATH.command, "--help"]

@@ -99,7 +99,14 @@ def test_an_ip_address_in_a_uri_is_tried_over_every_transport_allowed() -> None:
     assert resolver.resolve_now("turn:192.0.2.1") == answers((UDP, "192.0.2.1", 3478), (TCP, "192.0.2.1", 3478))
     assert resolver.resolve_now("turn:192.0.2.1:99?transport=tcp") == answers((TCP, "192.0.2.1", 99))
     assert resolver.resolve_now("turns:[2001:db8::1]") == answers((TLS, "2001:db8::1", 5349))
-    assert Zone().resolver(UDP, DTLS).resolve_now("turns:192.0.2.1") == answers((DTLS, "192.0.2.1", 5349))
+    by_datagrams = Zone().resolver(UDP, DTLS).resolve_now("turns:192.0.2.1?transport=udp")
+    assert by_datagrams == answers((DTLS, "192.0.2.1", 5349))
+
+
+def test_dtls_is_for_those_who_ask_for_it() -> None:
+    assert Zone().resolver(TLS, DTLS).resolve_now("turns:192.0.2.1") == answers((TLS, "192.0.2.1", 5349))
+    with pytest.raises(ResolveFailed, match="not supported"):
+        Zone().resolver(UDP, DTLS).resolve_now("turns:192.0.2.1")
 
 
 @pytest.mark.rfc("8489", "8.1")

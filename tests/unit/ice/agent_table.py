@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from icepath.entropy import Secret
 from icepath.ice.agent import Agent
-from icepath.ice.config import AgentConfig, Role
+from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.events import (
     State,
     StateChanged,
 )
 from icepath.machine import (
+    Connect,
     Datagram,
     DatagramDropped,
     DropReason,
     Event,
+    Handle,
     LocalAddress,
 )
 from icepath.net import Address, Instant
 from icepath.wire.attributes import ErrorCode, UseCandidate, XorMappedAddress
 from icepath.wire.fragment import Description
 from icepath.wire.message import Message, MessageClass, decode_message
+from icepath.wire.uri import parse_server_uri
 from unit.ice.builders import (
     HOST,
     OWN,
     REMOTE,
+    SERVER,
     THEIR_KEY,
     THEIRS,
     at_once,
@@ -116,3 +121,12 @@ def next_consent_check(table: Table) -> tuple[Instant, Message]:
         at = deadline
         table.agent.handle_timeout(now=at)
     return at, table.last_request()
+
+
+def stream_relay(table: Table) -> Handle:
+    """Gives the agent a TURN server over TCP; returns the handle of the connection that it asks for."""
+    url = parse_server_uri(f"turn:{SERVER}?transport=tcp")
+    table.agent.set_servers([Server(url, "alice", Secret("wonderland"))], now=0.0)
+    table.host()
+    (connect,) = [each for each in table.take() if isinstance(each, Connect)]
+    return connect.handle

@@ -19,6 +19,7 @@ from icepath.ice.events import (
 from icepath.ice.pair import PairState
 from icepath.lab.encounter import Encounter, Plan
 from icepath.machine import (
+    Accepted,
     Bytes,
     Close,
     Datagram,
@@ -32,14 +33,18 @@ from icepath.machine import (
     LocalAddress,
     MachineClosed,
     Resolve,
+    Resolved,
+    ResolvedAddress,
+    Security,
     SetFlow,
     Transport,
     Unreachable,
 )
+from icepath.net import Address
 from icepath.wire.attributes import IceControlled, UseCandidate, XorMappedAddress
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.message import decode_message
-from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states
+from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay
 from unit.ice.builders import (
     HOST,
     MAPPED,
@@ -425,3 +430,29 @@ def test_a_lite_agent_takes_no_servers() -> None:
     table = Table(lite_config())
     with pytest.raises(InvalidArgument, match="host candidates only"):
         table.agent.set_servers([server_at(SERVER, "stun")], now=0.0)
+
+
+def test_what_a_byte_stream_says_is_taken_in() -> None:
+    table = Table()
+    handle = stream_relay(table)
+    table.agent.receive(Failed(handle, FailReason.REFUSED), now=0.1)
+    assert len(table.events(ServerFailed)) == 1
+
+
+def test_nobody_accepts_anything_yet() -> None:
+    table = Table()
+    table.host()
+    table.take()
+    table.agent.receive(Accepted(Handle(-1), HOST, HOST, REMOTE), now=0.1)
+    assert table.drops() == [DropReason.UNKNOWN_HANDLE]
+
+
+def test_an_unreachable_name_is_no_address() -> None:
+    table = Table()
+    table.host()
+    table.meet(REMOTE)
+    table.agent.add_remote_candidate(named_candidate("x.local"), now=0.0)
+    (asked,) = [each for each in table.take() if isinstance(each, Resolve)]
+    found = ResolvedAddress(Transport.UDP, Security.NONE, Address("192.0.2.99", 0))
+    table.agent.receive(Resolved(asked.handle, (found,)), now=0.0)
+    assert {pair.remote_address.host for pair in table.agent.snapshot().pairs} == {REMOTE.host, "192.0.2.99"}

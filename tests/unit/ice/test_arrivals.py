@@ -20,6 +20,9 @@ from icepath.ice.events import (
 from icepath.ice.pair import PairState
 from icepath.lab.encounter import Encounter, Plan
 from icepath.machine import (
+    Bytes,
+    Closed,
+    CloseReason,
     Datagram,
     DatagramDropped,
     DropReason,
@@ -27,6 +30,7 @@ from icepath.machine import (
     FailReason,
     Handle,
     LocalAddress,
+    Opened,
     Resolve,
     Resolved,
     ResolvedAddress,
@@ -39,7 +43,7 @@ from icepath.wire.attributes import ErrorCode, XorMappedAddress
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.message import MessageClass, Method, TransactionId, encode_message
-from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states
+from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay
 from unit.ice.builders import (
     HOST,
     MAPPED,
@@ -368,3 +372,30 @@ def test_what_a_full_peer_nominates_a_lite_agent_trusts() -> None:
     table.meet(REMOTE, ended=True)
     table.receive(check_from_remote(role=Role.CONTROLLING, use_candidate=True).data)
     assert states(table)[-1] is State.COMPLETED
+
+
+def test_what_a_byte_stream_says_goes_to_its_relay() -> None:
+    table = Table()
+    handle = stream_relay(table)
+    table.agent.receive(Opened(handle, HOST, SERVER), now=0.05)
+    run_to(table, 0.1)
+    asked = [each for each in table.take() if isinstance(each, Bytes)]
+    assert [each.handle for each in asked] == [handle]
+    table.agent.receive(Closed(handle, CloseReason.EOF), now=0.2)
+    failed = [event for event in table.events(ServerFailed) if isinstance(event, ServerFailed)]
+    assert [event.reason for event in failed] == [Cause.SERVER_UNREACHABLE]
+    table.take()
+    table.agent.receive(Closed(handle, CloseReason.EOF), now=0.3)
+    assert table.drops() == [DropReason.UNKNOWN_HANDLE]
+    table.agent.close(now=0.4)
+    table.agent.receive(Bytes(handle, b"late"), now=0.5)
+
+
+def test_what_comes_by_nobodys_stream_while_closing_is_for_nobody() -> None:
+    encounter = Encounter(Plan("sym", "sym"))
+    encounter.run(seconds=5.0, settle=True)
+    agent, now = encounter.a.agent, encounter.world.now
+    agent.close(now=now)
+    agent.take_outputs()
+    agent.receive(Bytes(Handle(99), b"late"), now=now)
+    assert list(agent.take_outputs()) == []

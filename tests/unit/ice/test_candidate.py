@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from icepath.ice.candidate import (
     MAX_LOCAL_PREFERENCE,
     TYPE_PREFERENCE,
     Foundations,
+    LocalCandidate,
     LocalPreferences,
     candidate_priority,
     is_learnt,
@@ -15,7 +17,7 @@ from icepath.ice.candidate import (
 )
 from icepath.machine import Transport
 from icepath.net import Address
-from icepath.wire.candidate_line import MAX_FOUNDATION_LENGTH, MAX_PRIORITY, CandidateType
+from icepath.wire.candidate_line import MAX_FOUNDATION_LENGTH, MAX_PRIORITY, Candidate, CandidateType, Foundation
 from unit.ice.builders import HOST, candidate, local_candidate
 
 HOST_KIND, REFLEXIVE, LEARNT, RELAY = (
@@ -160,3 +162,11 @@ class TestFoundations:
         }
         assert len(names) == 5
         assert all(name.isalnum() and len(name) <= MAX_FOUNDATION_LENGTH for name in names)
+
+
+class TestLocalCandidate:
+    def test_its_address_is_its_own_whatever_name_hides_it(self) -> None:
+        told = Candidate(Foundation("1"), 1, Transport.UDP, 1, "a.local", 4000, CandidateType.HOST)
+        assert LocalCandidate(told, four(1)).address == four(1)
+        shown = replace(told, host="203.0.113.1", type=REFLEXIVE)
+        assert LocalCandidate(shown, four(1)).address == Address("203.0.113.1", 4000)

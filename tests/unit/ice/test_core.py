@@ -6,16 +6,17 @@ from dataclasses import replace
 import pytest
 
 from icepath.entropy import IceCredentials, Secret
-from icepath.ice.config import AgentConfig, Role, RtoView, rto_by_rfc
+from icepath.ice.config import AgentConfig, Role, RtoView, Server, rto_by_rfc
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.events import PolicyFailed, RoleChanged
 from icepath.ice.pairing import discard_pair
 from icepath.ice.restart import restart_stream
-from icepath.machine import Datagram, DatagramDropped, DropReason
+from icepath.machine import Datagram, DatagramDropped, DropReason, Opened
 from icepath.net import Address
 from icepath.turn.client.events import Allocated, AllocationFailure, AllocationLost
 from icepath.wire.attributes import ErrorCode
 from icepath.wire.message import Method, decode_message
+from icepath.wire.uri import parse_server_uri
 from unit.ice.builders import (
     HOST,
     OWN,
@@ -299,3 +300,19 @@ def test_a_change_asks_for_states_and_the_next_check_to_be_looked_at() -> None:
     made.touch()
     assert made.has_changed
     assert made.may_check
+
+
+def test_byte_streams_that_relays_open_are_known_by_their_handles() -> None:
+    table = Bench()
+    table.add_host()
+    url = parse_server_uri(f"turn:{SERVER}?transport=tcp")
+    table.gatherer.set_servers((Server(url, "alice", Secret("wonderland")),), now=0.0)
+    table.gatherer.ask_next(now=0.0)
+    (relay,) = table.core.relays.values()
+    ((handle, owner),) = table.core.relays_by_handle.items()
+    assert owner is relay
+    relay.allocation.receive(Opened(handle, HOST, SERVER), now=0.1)
+    relay.allocation.close(now=0.2)
+    table.core.settle(relay, now=0.2)
+    table.run_relay(relay, now=5.0)
+    assert table.core.relays_by_handle == {}

@@ -13,11 +13,16 @@ from icepath.ice.events import CandidateGathered, ChallengeRemembered, Gathering
 from icepath.ice.gathering import KEEPALIVE_INTERVAL
 from icepath.ice.restart import remove_relay, restart_stream
 from icepath.machine import (
+    Bytes,
+    Closed,
+    CloseReason,
+    Connect,
     Datagram,
     Failed,
     FailReason,
     Handle,
     MachineClosed,
+    Opened,
     Resolve,
     Resolved,
     ResolvedAddress,
@@ -35,18 +40,22 @@ from icepath.turn.client.events import (
     AllocationLost,
     CredentialsRejected,
     PermissionsInstalled,
+    Redirected,
 )
 from icepath.turn.client.events import ChallengeRemembered as AllocationChallengeRemembered
+from icepath.turn.client.routes import Route
 from icepath.wire.attributes import (
     AdditionalAddressFamily,
     Attribute,
     ErrorCode,
+    Lifetime,
     MappedAddress,
     Nonce,
     Realm,
     UnknownAttribute,
     Username,
     XorMappedAddress,
+    XorRelayedAddress,
 )
 from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.integrity import long_term_key
@@ -386,8 +395,8 @@ class TestNames:
     def test_an_address_needs_no_resolving(self, text: str) -> None:
         assert [each.remote for each in ask_all(bench(server(text)))] == [SERVER]
 
-    @pytest.mark.parametrize("text", ["turns:203.0.113.5", "turn:203.0.113.5?transport=tcp", "stuns:stun.example.org"])
-    def test_what_is_not_supported_yet_is_said(self, text: str) -> None:
+    @pytest.mark.parametrize("text", ["stuns:stun.example.org"])
+    def test_stun_servers_are_asked_over_udp_only(self, text: str) -> None:
         table = bench(server(text))
         assert failures(table) == [(text, None, None, Cause.UNSUPPORTED)]
         assert not table.gatherer.has_asks
@@ -892,3 +901,128 @@ class TestRestart:
         table.take()
         restart_stream(table.core, table.consent, table.gatherer, table.core.streams[1], NEW, now=2.0)
         assert gathered(table) == []
+
+
+UDP_URL, TCP_URL, TLS_URL = (f"turn:{SERVER}?transport=udp", f"turn:{SERVER}?transport=tcp", f"turns:{SERVER.host}")
+OTHER_SERVER = Address("203.0.113.99", 3478)
+
+
+def turn_server(text: str) -> Server:
+    return Server(parse_server_uri(text), "alice", Secret("wonderland"))
+
+
+class TestRoutes:
+    """One TURN server that several URLs lead to; byte streams are played by hand."""
+
+    def race(self, *urls: str, settings: AgentConfig | None = None) -> tuple[Bench, Relay]:
+        table = bench(*(turn_server(url) for url in urls), settings=settings)
+        table.take()
+        relay = allocate(table)
+        return table, relay
+
+    def to_stream(self, table: Bench, relay: Relay, arrival: Opened | Failed | Bytes | Closed, now: float) -> None:
+        relay.allocation.receive(arrival, now=now)
+        table.core.settle(relay, now=now)
+
+    def test_all_are_tried_at_once_with_one_allocation(self) -> None:
+        table, relay = self.race(UDP_URL, TCP_URL, TLS_URL)
+        outputs = table.take()
+        assert [(each.local, each.remote) for each in outputs if isinstance(each, Datagram)] == [(HOST, SERVER)]
+        opened = [each for each in outputs if isinstance(each, Connect)]
+        assert [(each.remote, each.security) for each in opened] == [
+            (SERVER, Security.NONE),
+            (Address(SERVER.host, 5349), Security.TLS),
+        ]
+        assert opened[1].server_name == SERVER.host
+        assert [each.local for each in opened] == [Address(HOST.host, 0)] * 2
+        assert table.core.relays_by_handle == {each.handle: relay for each in opened}
+        assert all(each.verify for each in opened)
+
+    def test_certificates_are_not_verified_when_the_config_says_so(self) -> None:
+        table, _ = self.race(TLS_URL, settings=replace(config(), verify_certificates=False))
+        assert [each.verify for each in table.take() if isinstance(each, Connect)] == [False]
+
+    @pytest.mark.rfc("8656", "7.2")
+    def test_over_a_byte_stream_there_is_a_relayed_candidate_and_no_reflexive_one(self) -> None:
+        table, relay = self.race(UDP_URL, TCP_URL)
+        (connect,) = [each for each in table.take() if isinstance(each, Connect)]
+        self.to_stream(table, relay, Opened(connect.handle, Address(HOST.host, 9), SERVER), 0.1)
+        table.run_relay(relay, now=0.3)
+        (asked,) = [each for each in table.take() if isinstance(each, Bytes)]
+        request = decode_message(asked.payload)
+        granted: list[Attribute] = [XorRelayedAddress(RELAYED), XorMappedAddress(MAPPED), Lifetime(600)]
+        self.to_stream(table, relay, Bytes(connect.handle, reply(request, granted, key=None)), 0.4)
+        table.relay_events(0.4)
+        assert [socket.address for socket in table.gatherer.announce_relays()] == [RELAYED]
+        (made,) = gathered(table)
+        assert (made.type, made.url) == (CandidateType.RELAYED, TCP_URL)
+        table.gatherer.keep_alive(is_concluded=False, now=20.0)
+        assert table.take() == []
+        self.to_stream(table, relay, Closed(connect.handle, CloseReason.EOF), 21.0)
+        table.relay_events(21.0)
+        ((url, local, _, cause),) = failures(table)
+        assert (url, local, cause) == (TCP_URL, HOST, Cause.SERVER_UNREACHABLE)
+        assert relay.is_over
+
+    def test_a_url_is_reported_when_none_of_its_routes_is_left(self) -> None:
+        table, relay = self.race(UDP_URL, TCP_URL)
+        (connect,) = [each for each in table.take() if isinstance(each, Connect)]
+        self.to_stream(table, relay, Failed(connect.handle, FailReason.REFUSED, "refused"), 0.1)
+        table.relay_events(0.1)
+        assert [(url, cause) for url, _, _, cause in failures(table)] == [(TCP_URL, Cause.SERVER_UNREACHABLE)]
+        assert not relay.is_over
+
+    def test_one_route_of_a_url_that_leads_nowhere_is_not_reported(self) -> None:
+        table = bench(turn_server("turn:turn.example.org"))
+        (asked,) = [each for each in table.take() if isinstance(each, Resolve)]
+        found = [ResolvedAddress(kind, Security.NONE, SERVER) for kind in (Transport.UDP, Transport.TCP)]
+        assert table.gatherer.on_resolution(Resolved(asked.handle, tuple(found)))
+        relay = allocate(table)
+        (connect,) = [each for each in table.take() if isinstance(each, Connect)]
+        self.to_stream(table, relay, Failed(connect.handle, FailReason.REFUSED, "refused"), 0.1)
+        table.relay_events(0.1)
+        assert failures(table) == []
+
+    def test_names_of_one_server_are_waited_for_together(self) -> None:
+        table = bench(turn_server("turn:turn.example.org?transport=udp"), turn_server("turns:turn.example.org"))
+        first, second = [each for each in table.take() if isinstance(each, Resolve)]
+        table.gatherer.on_resolution(Resolved(first.handle, (ResolvedAddress(Transport.UDP, Security.NONE, SERVER),)))
+        assert not table.gatherer.has_asks
+        table.gatherer.on_resolution(Failed(second.handle, FailReason.NAME_NOT_FOUND, "no such name"))
+        assert table.gatherer.has_asks
+        assert [(url, cause) for url, _, _, cause in failures(table)] == [
+            ("turns:turn.example.org", Cause.SERVER_NAME_NOT_FOUND)
+        ]
+
+    @pytest.mark.rfc("8489", "10")
+    def test_datagrams_of_the_server_it_was_sent_to_are_the_relays(self) -> None:
+        table, relay = self.race(UDP_URL)
+        table.gatherer.on_relay_event(relay, Redirected(Route(OTHER_SERVER)), now=1.0)
+        table.gatherer.on_relay_event(
+            relay, Redirected(Route(OTHER_SERVER, Transport.TCP)), now=1.0
+        )  # streams are known by their handles
+        assert set(table.core.relays_by_path) == {(HOST, SERVER), (HOST, OTHER_SERVER)}
+        table.gatherer.on_relay_event(relay, MachineClosed(), now=2.0)
+        assert table.core.relays_by_path == {}
+
+    def test_a_full_server_behind_a_byte_stream_is_not_asked_over_udp(self) -> None:
+        table, relay = self.race(TCP_URL)
+        table.take()
+        failed = AllocationFailed(AllocationFailure.QUOTA, 486, "quota")
+        table.gatherer.on_relay_event(relay, failed, now=1.0)
+        assert not table.gatherer.has_asks
+
+    def test_what_a_relay_of_a_server_given_up_reports_goes_under_its_first_url(self) -> None:
+        table, relay = self.race(UDP_URL, TCP_URL)
+        table.gatherer.set_servers((), now=1.0)
+        table.gatherer.on_relay_event(relay, AllocationLost(AllocationFailure.REFUSED, 403, "gone"), now=2.0)
+        assert [url for url, *_ in failures(table)] == [UDP_URL]
+
+    def test_two_users_of_one_server_cannot_share_a_socket(self) -> None:
+        bob = Server(parse_server_uri(TURN_URL), "bob", Secret("builder"))
+        table = bench(turn_server(UDP_URL), bob)
+        table.take()
+        while table.gatherer.has_asks:
+            table.gatherer.ask_next(now=0.0)
+        assert failures(table) == [(TURN_URL, HOST, None, Cause.UNSUPPORTED)]
+        assert len(table.core.relays) == 1

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from icepath.ice.core import Relay, Socket
-from icepath.ice.events import CandidateGathered
+from icepath.ice.events import AddressHidden, CandidateGathered
 from icepath.ice.local import LocalSide
 from icepath.machine import LocalAddress
+from icepath.mdns.names import is_candidate_name
 from icepath.net import Address
 from icepath.wire.candidate_line import Candidate, CandidateType
 from unit.ice.builders import HOST, MAPPED, SERVER, Bench, config, server_at
@@ -21,8 +22,8 @@ RELAYED, RELAYED6 = Address("203.0.113.5", 49152), Address("2001:db8:5::5", 4915
 class Desk:
     """Is one agent's own side with a host socket, and what it announced."""
 
-    def __init__(self, *, relay_only: bool = False) -> None:
-        self.table = Bench(replace(config(), relay_only=relay_only))
+    def __init__(self, *, relay_only: bool = False, hides: bool = False) -> None:
+        self.table = Bench(replace(config(), relay_only=relay_only, hide_host_addresses=hides))
         self.local = LocalSide(self.table.core)
         self.socket = Socket(LocalAddress(HOST), stream=1, component=1, preference=65535)
         self.table.core.sockets[HOST] = self.socket
@@ -72,6 +73,56 @@ def test_the_same_address_again_is_redundant(seen: Address) -> None:
     assert desk.announced() == []
 
 
+@pytest.mark.rfc("mdns-ice-candidates", "3.1.1", "3.1.2.4")
+def test_a_hidden_host_address_is_told_as_a_name_of_its_own_that_neighbours_may_ask_for() -> None:
+    desk = Desk(hides=True)
+    desk.local.add_host(desk.socket)
+    second = Socket(LocalAddress(Address(HOST.host, 4001)), stream=1, component=2, preference=65535)
+    other = Socket(LocalAddress(Address("192.0.2.9", 4000)), stream=1, component=1, preference=65534)
+    for socket in (second, other):
+        desk.local.add_host(socket)
+    said = desk.table.take()
+    hidden = [event for event in said if isinstance(event, AddressHidden)]
+    told = [event.candidate for event in said if isinstance(event, CandidateGathered)]
+    assert [event.host for event in hidden] == [HOST.host, "192.0.2.9"]
+    assert [candidate.host for candidate in told] == [hidden[0].name, hidden[0].name, hidden[1].name]
+    assert all(is_candidate_name(event.name) for event in hidden)
+    assert said.index(hidden[0]) < said.index(CandidateGathered(1, told[0]))
+    made = desk.table.generation().local_at(HOST, 1)
+    assert made is not None
+    assert (made.address, made.base, made.candidate.port) == (HOST, HOST, HOST.port)
+
+
+@pytest.mark.rfc("mdns-ice-candidates", "3.1.2.2")
+def test_a_reflexive_candidate_does_not_tell_the_hidden_address_it_came_from() -> None:
+    desk = Desk(hides=True)
+    desk.local.add_host(desk.socket)
+    desk.announced()
+    desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
+    (found,) = desk.announced()
+    assert (found.address, found.related_address) == (MAPPED, Address("0.0.0.0", 9))
+
+
+@pytest.mark.rfc("mdns-ice-candidates", "3.1.2.2")
+def test_beside_a_name_the_same_address_as_reflexive_is_not_redundant_and_told_once() -> None:
+    desk = Desk(hides=True)
+    desk.local.add_host(desk.socket)
+    (host,) = desk.announced()
+    for _ in range(2):
+        desk.local.add_reflexive(desk.socket, HOST, SERVER, URL)
+    (found,) = desk.announced()
+    assert (found.type, found.address) == (CandidateType.SERVER_REFLEXIVE, HOST)
+    made = desk.table.generation().local_at(HOST, 1)
+    assert made is not None
+    assert made.candidate == host
+
+
+def test_relay_only_has_nothing_to_hide() -> None:
+    desk = Desk(relay_only=True, hides=True)
+    desk.local.add_host(desk.socket)
+    assert desk.table.take() == []
+
+
 def test_a_reflexive_address_of_the_other_family_is_none() -> None:
     desk = Desk()
     desk.local.add_reflexive(desk.socket, RELAYED6, SERVER, URL)
@@ -82,7 +133,7 @@ def test_a_reflexive_address_of_the_other_family_is_none() -> None:
 def test_relayed_addresses_are_candidates_and_sockets_to_send_from() -> None:
     desk = Desk()
     relay = desk.relay(RELAYED, RELAYED6)
-    sockets = desk.local.add_relayed(relay, MAPPED)
+    sockets = desk.local.add_relayed(relay, MAPPED, URL)
     assert [socket.address for socket in sockets] == [RELAYED, RELAYED6]
     assert all(desk.table.core.sockets[socket.address] is socket and socket.relay is relay for socket in sockets)
     made = desk.announced()
@@ -92,7 +143,7 @@ def test_relayed_addresses_are_candidates_and_sockets_to_send_from() -> None:
 
 def test_a_relayed_address_that_is_ours_already_is_discarded() -> None:
     desk = Desk()
-    assert desk.local.add_relayed(desk.relay(HOST), MAPPED) == []
+    assert desk.local.add_relayed(desk.relay(HOST), MAPPED, URL) == []
 
 
 @pytest.mark.rfc("8839", "5.1")
@@ -101,14 +152,14 @@ def test_relay_only_tells_neither_host_nor_mapped_address(relayed: Address, hidd
     desk = Desk(relay_only=True)
     desk.local.add_host(desk.socket)
     desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
-    desk.local.add_relayed(desk.relay(relayed), MAPPED)
+    desk.local.add_relayed(desk.relay(relayed), MAPPED, URL)
     (made,) = desk.announced()
     assert (made.address, made.related_address) == (relayed, Address(hidden, 0))
 
 
 def test_without_a_mapped_address_the_related_one_is_unspecified() -> None:
     desk = Desk()
-    desk.local.add_relayed(desk.relay(RELAYED), None)
+    desk.local.add_relayed(desk.relay(RELAYED), None, URL)
     made = desk.announced()[-1]
     assert made.related_address == Address("0.0.0.0", 0)
 

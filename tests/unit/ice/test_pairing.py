@@ -6,6 +6,7 @@ import pytest
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.ice.candidate import LocalCandidate
+from icepath.ice.config import Server
 from icepath.ice.pair import PairKey, PairState
 from icepath.ice.pairing import (
     base_candidate,
@@ -21,6 +22,7 @@ from icepath.ice.restart import restart_stream
 from icepath.machine import DropFlow, FlowKey
 from icepath.net import Address
 from icepath.wire.candidate_line import CandidateType
+from icepath.wire.uri import parse_server_uri
 from unit.ice.builders import (
     HOST,
     MAPPED,
@@ -33,6 +35,7 @@ from unit.ice.builders import (
     config,
     lite_config,
     local_candidate,
+    named_candidate,
 )
 
 HOST6 = Address("2001:db8::1", 4000)
@@ -112,6 +115,17 @@ class TestForming:
         table.incoming.on_request(socket, REMOTE, check_from_remote(), now=1.0)
         table.add_host(SECOND_HOST)
         assert paths(table) == {(HOST, SECOND_REMOTE), (HOST, REMOTE), (SECOND_HOST, SECOND_REMOTE)}
+
+    @pytest.mark.rfc("mdns-ice-candidates", "3.3.2")
+    def test_a_relay_is_not_paired_with_what_is_behind_a_name(self) -> None:
+        table = Bench()
+        table.add_host()
+        table.add_relay()
+        table.meet()
+        pair_remote(table.core, table.core.streams[1], named_candidate("somebody.local"), REMOTE)
+        assert paths(table) == {(HOST, REMOTE)}
+        pair_remote(table.core, table.core.streams[1], candidate(SECOND_REMOTE), SECOND_REMOTE)
+        assert paths(table) == {(HOST, REMOTE), (HOST, SECOND_REMOTE), (RELAYED, SECOND_REMOTE)}
 
     def test_what_is_paired_already_stays_as_it_is(self) -> None:
         table = Bench()
@@ -278,3 +292,16 @@ class TestLite:
             if not is_host_first:
                 table.add_host()
             assert paths(table) == ({(HOST, REMOTE)} if peer_is_lite else set())
+
+
+def test_a_relay_by_byte_stream_has_no_flow() -> None:
+    table = Bench()
+    socket = table.add_host()
+    url = parse_server_uri(f"turn:{SERVER}?transport=tcp")
+    table.gatherer.set_servers((Server(url, "alice", Secret("wonderland")),), now=0.0)
+    table.gatherer.ask_next(now=0.0)
+    (relay,) = table.core.relays.values()
+    pair = table.make_pair(socket)
+    assert flow_key(table.core, pair) == FlowKey(HOST, REMOTE)
+    socket.relay = relay
+    assert flow_key(table.core, pair) is None

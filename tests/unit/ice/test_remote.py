@@ -328,6 +328,24 @@ class TestNames:
         assert table.generation().remote_candidates == {(REMOTE, 1): told}
         assert not table.remote_side.on_resolution(answer(handle, OTHER.host), now=4.0)
 
+    @pytest.mark.rfc("mdns-ice-candidates", "3.2.1")
+    def test_relay_only_asks_for_no_name(self) -> None:
+        table = bench(relay_only=True)
+        tell(table, description())
+        add(table, named_candidate("somebody.local"))
+        assert not [output for output in table.take() if isinstance(output, Resolve)]
+
+    @pytest.mark.rfc("mdns-ice-candidates", "3.3.2")
+    def test_the_address_behind_a_name_is_told_to_no_server(self) -> None:
+        table = bench()
+        tell(table, description())
+        table.core.unpermitted.clear()
+        handle = self.ask(table, named_candidate("somebody.local"))
+        table.remote_side.on_resolution(answer(handle, REMOTE.host), now=4.0)
+        assert table.core.unpermitted == []
+        add(table, candidate(OTHER))
+        assert table.core.unpermitted == [(1, OTHER.host)]
+
     @pytest.mark.parametrize(
         ("hosts", "expected"),
         [
