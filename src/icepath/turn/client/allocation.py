@@ -21,11 +21,11 @@ from icepath.turn.client.config import AllocationConfig as AllocationConfig
 from icepath.turn.client.events import AllocationEvent, ChannelFailed
 from icepath.turn.client.grant import family_of
 from icepath.turn.client.parts import Parts
+from icepath.turn.client.paths import NextHandle
 from icepath.turn.client.permissions import FAMILY_MISMATCH
 from icepath.turn.client.requests import ReserveSlot
 from icepath.turn.client.routes import Route
 from icepath.turn.client.token import Credentials
-from icepath.turn.client.ways import NextHandle
 
 # A UDP datagram holds 65,507 bytes; a Send indication to an IPv6 peer adds 56 and padding.
 MAX_PAYLOAD: Final = 65_440

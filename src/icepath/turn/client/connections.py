@@ -28,9 +28,9 @@ from icepath.turn.client.events import (
     PeerDisconnected,
 )
 from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
+from icepath.turn.client.paths import NextHandle
 from icepath.turn.client.requests import Requests
 from icepath.turn.client.routes import Path, connect_command, local_of
-from icepath.turn.client.ways import NextHandle
 from icepath.wire.attributes import ConnectionId, XorPeerAddress
 from icepath.wire.message import HEADER_LENGTH, Message, decode_message
 

@@ -96,3 +96,5 @@ class Answer:
     text: str = ""
     path: Path | None = None
     """Where the request went."""
+    is_verified: bool = False
+    """Whether the message carries integrity made with our key."""

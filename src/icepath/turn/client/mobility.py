@@ -22,6 +22,7 @@ from icepath.turn.client.events import AllocationEvent, AllocationFailure, Migra
 from icepath.turn.client.exchange import Answer, Outcome, Purpose
 from icepath.turn.client.grant import refresh_request
 from icepath.turn.client.lease import Lease
+from icepath.turn.client.paths import Paths
 from icepath.turn.client.requests import Requests
 from icepath.turn.client.routes import Path, local_of
 from icepath.turn.client.ways import Ways
@@ -32,7 +33,7 @@ from icepath.wire.attributes import MobilityTicket
 class Mobility:
     """Moves an allocation from path to path."""
 
-    __slots__ = ("_config", "_connect_by", "_lease", "_moving", "_outbox", "_requests", "_ways")
+    __slots__ = ("_config", "_connect_by", "_lease", "_moving", "_outbox", "_paths", "_requests", "_ways")
 
     def __init__(
         self,
@@ -40,12 +41,14 @@ class Mobility:
         requests: Requests,
         lease: Lease,
         ways: Ways,
+        paths: Paths,
         outbox: Outbox[AllocationEvent],
     ) -> None:
         self._config: Final = config
         self._requests: Final = requests
         self._lease: Final = lease
         self._ways: Final = ways
+        self._paths: Final = paths
         self._outbox: Final = outbox
         # The path that is being moved to.
         self._moving: Path | None = None
@@ -70,10 +73,10 @@ class Mobility:
         if self._moving is not None:
             self._give_up(self._moving)
         if plan.route.is_datagram:
-            self._moving = self._ways.add_path(plan)
+            self._moving = self._paths.add(plan)
             self._ask(self._moving, now)
         else:
-            self._moving = self._ways.add_stream(plan.route, plan.local)
+            self._moving = self._paths.connect(plan.route, plan.local, plan.local)
             self._connect_by = now + self._config.reliable_timeout
 
     def is_moving_to(self, path: Path) -> bool:
@@ -88,7 +91,7 @@ class Mobility:
             self._ask(path, now)
             return
         word = arrival.reason.name.lower().replace("_", " ")
-        self._ways.forget(path)
+        self._paths.forget(path)
         self._fail(path, AllocationFailure.NOT_CONNECTED, None, word)
 
     def on_junk(self, path: Path) -> None:
@@ -123,7 +126,7 @@ class Mobility:
     def _give_up(self, path: Path) -> None:
         self._moving = self._connect_by = None
         self._requests.forget(Purpose.MIGRATE)
-        self._ways.drop_path(path)
+        self._paths.drop(path)
 
     def _ask(self, path: Path, now: Instant) -> None:
         request = refresh_request(self._config, Purpose.MIGRATE)

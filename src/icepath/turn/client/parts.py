@@ -34,10 +34,11 @@ from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
 from icepath.turn.client.grant import refresh_request
 from icepath.turn.client.lease import Lease
 from icepath.turn.client.mobility import Mobility
+from icepath.turn.client.paths import NextHandle, Paths
 from icepath.turn.client.permissions import ALLOCATION_MISMATCH, Permissions
 from icepath.turn.client.requests import Requests, ReserveSlot
 from icepath.turn.client.routes import Path
-from icepath.turn.client.ways import NextHandle, Ways
+from icepath.turn.client.ways import Ways
 from icepath.wire.attributes import XorPeerAddress
 from icepath.wire.message import Message, MessageClass, Method, decode_message
 
@@ -56,6 +57,7 @@ class Parts:
         "is_over",
         "lease",
         "mobility",
+        "paths",
         "permissions",
         "requests",
         "ways",
@@ -84,9 +86,10 @@ class Parts:
         self.channels: Final = Channels(self.requests, outbox)
         self.lease: Final = Lease(config, self.requests, self.permissions, self.channels, outbox)
         self.data: Final = PeerData(self.lease, self.permissions, self.channels, outbox, random_bytes)
-        self.ways: Final = Ways(config, self.requests, self.lease, outbox, next_handle)
+        self.paths: Final = Paths(outbox, next_handle)
+        self.ways: Final = Ways(config, self.requests, self.lease, self.paths, outbox)
         self.connections: Final = PeerConnections(config, self.requests, outbox, next_handle)
-        self.mobility: Final = Mobility(config, self.requests, self.lease, self.ways, outbox)
+        self.mobility: Final = Mobility(config, self.requests, self.lease, self.ways, self.paths, outbox)
         self._is_closing = False
         self.is_over = False
         """Whether there is nothing left to wait for before the end."""
@@ -94,7 +97,7 @@ class Parts:
     def receive(self, arrival: Arrival, now: Instant) -> None:
         """Takes what came from the server, and what became of connections; drops everything else."""
         if isinstance(arrival, Datagram):
-            path = self.ways.datagram_path(arrival.local, arrival.remote)
+            path = self.paths.of_datagram(arrival.local, arrival.remote)
             dropped = path if isinstance(path, DropReason) else self._on_message(arrival.payload, path, now)
             if dropped is not None:
                 self._outbox.drop(dropped, remote=arrival.remote, now=now)
@@ -154,7 +157,7 @@ class Parts:
     # -- what arrives --------------------------------------------------------------------------------------
 
     def _receive_about_stream(self, arrival: Bytes | Opened | Failed | Closed, now: Instant) -> None:
-        path = self.ways.stream_path(arrival.handle)
+        path = self.paths.of_stream(arrival.handle)
         if path is None:
             if self.connections.is_one(arrival.handle):
                 dropped = self.connections.receive(arrival, now)
@@ -183,7 +186,7 @@ class Parts:
             dropped = self._on_message(message, path, now)
             if dropped is not None:
                 self._outbox.drop(dropped, remote=path.remote, now=now)
-            if self.is_over or self.ways.stream_path(arrival.handle) is None:
+            if self.is_over or self.paths.of_stream(arrival.handle) is None:
                 return
         if path.is_broken:
             self._on_bytes(Bytes(arrival.handle, b""), path, now)

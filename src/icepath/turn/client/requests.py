@@ -256,7 +256,10 @@ class Requests:
         if error is None:
             return Answer(flight.request, Outcome.SUCCEEDED, sent_at, message, path=flight.path)
         outcome, failure = self._judge(flight, message, error.code)
-        return Answer(flight.request, outcome, sent_at, message, failure, error.code, error.reason, flight.path)
+        is_verified = match.verified is not None
+        return Answer(
+            flight.request, outcome, sent_at, message, failure, error.code, error.reason, flight.path, is_verified
+        )
 
     def take_due(self, now: Instant) -> list[Request | Answer]:
         """Sends what is due; returns the requests whose slot came, now sent, and those that timed out."""

@@ -10,13 +10,12 @@ Allocate that was sent along a way given up since may still be granted: it is th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
 from icepath.errors import DecodeError
-from icepath.machine import Bytes, Close, Closed, DropReason, Failed, Handle, Opened, Unreachable
-from icepath.net import Address, Instant, Seconds
+from icepath.machine import Bytes, Closed, DropReason, Failed, Opened, Unreachable
+from icepath.net import Instant, Seconds
 from icepath.outbox import Outbox
 from icepath.stun.transaction import drop_reason
 from icepath.turn.client.config import AllocationConfig
@@ -31,14 +30,12 @@ from icepath.turn.client.events import (
 from icepath.turn.client.exchange import Answer, Outcome, Purpose, Request
 from icepath.turn.client.grant import refresh_request
 from icepath.turn.client.lease import Lease, is_hard_error
+from icepath.turn.client.paths import Paths
 from icepath.turn.client.race import Race, Runner
 from icepath.turn.client.redirect import TRY_ALTERNATE, Redirects
 from icepath.turn.client.requests import Requests
-from icepath.turn.client.routes import Path, Route, connect_command, local_of
+from icepath.turn.client.routes import Path, local_of
 from icepath.wire.message import Message
-
-NextHandle: TypeAlias = Callable[[], Handle]
-"""Gives out the next handle of the machine that commands are dispatched for."""
 
 # How long an Allocate on a byte stream stays unanswered while other routes are left: middleboxes accept connections
 # for servers that are not there, and Ti (39.5 s) is longer than anybody waits for a call.
@@ -52,15 +49,13 @@ class Ways:
     __slots__ = (
         "_allocating",
         "_config",
-        "_datagram_paths",
         "_failures",
         "_lease",
-        "_next_handle",
         "_outbox",
+        "_paths",
         "_race",
         "_redirects",
         "_requests",
-        "_streams",
         "has_ended",
     )
 
@@ -69,44 +64,26 @@ class Ways:
         config: AllocationConfig,
         requests: Requests,
         lease: Lease,
+        paths: Paths,
         outbox: Outbox[AllocationEvent],
-        next_handle: NextHandle,
     ) -> None:
         self._config = config
         self._requests = requests
         self._lease = lease
         self._outbox = outbox
-        self._next_handle = next_handle
+        self._paths = paths
         self._race = Race(config.ways, config.transports, config.reliable_timeout)
         self._redirects = Redirects(config.ways, config.max_redirects)
         # Where the Allocate goes, or went.
         self._allocating: Path | None = None
-        self._datagram_paths: list[Path] = []
-        self._streams: dict[Handle, Path] = {}
         self._failures: list[RouteFailed] = []
         self.has_ended = False
         """Whether every connection was closed for good."""
 
-    # -- queries -----------------------------------------------------------------------------------------------
-
-    def datagram_path(self, local: Address, remote: Address) -> Path | DropReason:
-        """Returns along which path a datagram came, or why it is none of ours."""
-        is_local = False
-        for path in self._datagram_paths:
-            if path.is_of(local, remote):
-                return path
-            is_local = is_local or path.local == local
-        return DropReason.WRONG_ADDRESS if is_local else DropReason.UNKNOWN_LOCAL_ADDRESS
-
-    def stream_path(self, handle: Handle) -> Path | None:
-        """Returns the path of a byte stream or association, or None."""
-        return self._streams.get(handle)
-
     @property
     def is_gone(self) -> bool:
         """Says whether the way in use has ended, so that nothing can be sent."""
-        path = self._requests.path
-        return path.handle is not None and path.handle not in self._streams
+        return self._paths.is_gone(self._requests.path)
 
     # -- the race ----------------------------------------------------------------------------------------------
 
@@ -158,7 +135,7 @@ class Ways:
 
         RFC: 8489 §6.2.1.
         """
-        path = self.datagram_path(arrival.local, arrival.remote)
+        path = self._paths.of_datagram(arrival.local, arrival.remote)
         if isinstance(path, DropReason) or not (self._lease.is_pending and is_hard_error(arrival)):
             return
         runner = self._runner(path)
@@ -176,7 +153,7 @@ class Ways:
 
     def reject(self, path: Path, text: str, now: Instant) -> None:
         """Ends a connection on which nothing more can be understood."""
-        self._close(path, abort=True)
+        self._paths.close(path, abort=True)
         self._lose(path, AllocationFailure.NOT_TURN, text, now)
 
     # -- answers -----------------------------------------------------------------------------------------------
@@ -202,7 +179,8 @@ class Ways:
         return True
 
     def _is_about_the_way(self, answer: Answer, now: Instant) -> bool:
-        if answer.code == TRY_ALTERNATE and answer.message is not None and self._redirects.is_followed:
+        is_redirection = answer.code == TRY_ALTERNATE and answer.is_verified and self._redirects.is_followed
+        if is_redirection and answer.message is not None:
             self._redirect(answer, answer.message, now)
             return True
         runner = self._runner(self._allocating)
@@ -228,42 +206,19 @@ class Ways:
             return
         self._failures.append(RouteFailed(present, answer.failure, f"redirected to {route.address}"))
         self._outbox.put(Redirected(route))
-        self._close_streams(keep=None)
+        self._paths.close_all(keep=None)
         self._lease.suspend()
         self._requests.begin_anew()
         self._allocating = None
         self._race = Race((route,), self._config.transports, self._config.reliable_timeout)
         self.begin(now)
 
-    # -- other paths ---------------------------------------------------------------------------------------------
-
-    def add_path(self, path: Path) -> Path:
-        """Takes in another socket's path to the server, and returns it."""
-        self._datagram_paths.append(path)
-        return path
-
-    def add_stream(self, route: Route, local: Address) -> Path:
-        """Opens another connection to the server."""
-        handle = self._next_handle()
-        path = self._streams[handle] = Path(route, local, handle)
-        self._outbox.put(connect_command(handle, route, local))
-        return path
-
-    def forget(self, path: Path) -> bool:
-        """Notes that a connection is no more; says whether there was one."""
-        return path.handle is not None and self._streams.pop(path.handle, None) is not None
-
-    def drop_path(self, path: Path) -> None:
-        """Gives a path up again."""
-        self._close(path, abort=True)
-        self._datagram_paths = [each for each in self._datagram_paths if each is not path]
-
     def move_to(self, path: Path) -> None:
         """Uses another path from now on. What the server still sends along a UDP one before is heard."""
         old = self._requests.path
         self._allocating = self._requests.path = path
-        self._datagram_paths = [each for each in self._datagram_paths if each in (old, path)]
-        self._close(old, abort=False)
+        self._paths.keep_datagrams((old, path))
+        self._paths.close(old, abort=False)
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -271,7 +226,7 @@ class Ways:
         """Closes every connection: there will be no use for one."""
         self.has_ended = True
         self.give_up_others()
-        self._close_streams(keep=None)
+        self._paths.close_all(keep=None)
 
     def end_if_idle(self) -> None:
         """Does so once what was granted and not wanted has been deleted."""
@@ -282,7 +237,7 @@ class Ways:
         """Closes what is not in use: nothing will be chosen any more."""
         self._race.finish()
         self._requests.forget(Purpose.PROBE)
-        self._close_streams(keep=self._allocating)
+        self._paths.close_all(keep=self._allocating)
 
     # -- doing what the race says ------------------------------------------------------------------------------
 
@@ -297,15 +252,11 @@ class Ways:
         route = runner.route
         local = local_of(route, self._config.local)
         if not route.is_datagram:
-            handle = self._next_handle()
-            runner.path = Path(route, local or Address(self._config.local.host, 0), handle)
-            self._streams[handle] = runner.path
-            self._outbox.put(connect_command(handle, route, local))
+            runner.path = self._paths.connect(route, local, self._config.local)
             return
         path = runner.path
         if path is None:
-            path = runner.path = Path(route, local or self._config.local)
-            self._datagram_paths.append(path)
+            path = runner.path = self._paths.add(Path(route, local or self._config.local))
         if self._allocating is None:
             self._allocate(runner, path, now)
         elif self._requests.submit(Request(Purpose.PROBE, (), is_paced=True, path=path), now):
@@ -319,7 +270,7 @@ class Ways:
 
     def _choose(self, winner: Runner, path: Path, now: Instant) -> None:
         for other in self._race.finish():
-            self._close(other.path, abort=True)
+            self._paths.close(other.path, abort=True)
         self._requests.forget(Purpose.PROBE)
         if self._config.routes:
             self._outbox.put(RouteChosen(winner.route))
@@ -329,7 +280,7 @@ class Ways:
 
     def _lose(self, path: Path, reason: AllocationFailure, text: str, now: Instant) -> None:
         """Takes the end of a connection, whatever it was good for."""
-        self.forget(path)
+        self._paths.forget(path)
         runner = self._runner(path)
         if self._lease.is_pending and runner is not None:
             self._fail_runner(runner, reason, text, now)
@@ -337,7 +288,7 @@ class Ways:
             self._lease.abort(reason, text)
 
     def _fail_runner(self, runner: Runner, reason: AllocationFailure, text: str, now: Instant) -> None:
-        self._close(runner.path, abort=True)
+        self._paths.close(runner.path, abort=True)
         self._race.fail(runner, now)
         failure = RouteFailed(runner.route, reason, text)
         if self._race.is_lost:
@@ -362,12 +313,3 @@ class Ways:
 
     def _runner(self, path: Path | None) -> Runner | None:
         return None if path is None else self._race.runner_of(path)
-
-    def _close(self, path: Path | None, *, abort: bool) -> None:
-        if path is not None and path.handle is not None and self.forget(path):
-            self._outbox.put(Close(path.handle, abort))
-
-    def _close_streams(self, *, keep: Path | None) -> None:
-        for path in list(self._streams.values()):
-            if path is not keep:
-                self._close(path, abort=False)

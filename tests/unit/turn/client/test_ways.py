@@ -40,7 +40,7 @@ from icepath.wire.attributes import (
     XorRelayedAddress,
 )
 from icepath.wire.message import Message, MessageClass, Method, TransactionId, encode_message
-from unit.turn.scripted import ALICE, LOCAL, MAPPED, PEER, RELAYED, RELAYED6, SERVER, Play
+from unit.turn.scripted import ALICE, LOCAL, MAPPED, PEER, RELAYED, RELAYED6, SERVER, Play, key_of
 
 LOCAL6 = Address("2001:db8::2", 50000)
 SERVER6 = Address("2001:db8::1", 3478)
@@ -601,7 +601,7 @@ class TestRedirected:
         play = Play(routes=(UDP,), max_redirects=2)
         play.permit(PEER.host)
         first = play.requests()[0]
-        play.refuse(first, 300, AlternateServer(SECOND), signed=False)
+        play.refuse(first, 300, AlternateServer(SECOND))
         request = play.request()
         assert (request.method, play.way_of(request)) == (ALLOCATE, SECOND)
         # What the first server said does not concern the second, but the credentials are the same.
@@ -627,15 +627,26 @@ class TestRedirected:
         play.grant(play.request())
         assert play.told(Allocated)
 
-    def test_without_credentials(self) -> None:
+    @pytest.mark.rfc("8489", "14.8")
+    def test_not_by_who_cannot_sign(self) -> None:
+        play = Play(routes=(UDP,), max_redirects=2)
+        play.refuse(play.request(), 300, AlternateServer(SECOND), signed=False)
+        failed = failure(play)
+        assert (failed.reason, failed.alternate) == (AllocationFailure.TRY_ALTERNATE, SECOND)
+        assert not play.requests()
+
+    @pytest.mark.rfc("8489", "14.8")
+    def test_not_without_credentials(self) -> None:
         play = Play(routes=(UDP,), max_redirects=2, credentials=None, challenge=None)
         play.refuse(play.request(), 300, AlternateServer(SECOND))
-        play.grant(play.request())
-        assert play.told(Allocated)
+        assert failure(play).reason is AllocationFailure.TRY_ALTERNATE
 
     def test_with_credentials_that_came_later(self) -> None:
-        play = Play(routes=(UDP,), max_redirects=2, credentials=None, challenge=None)
+        play = Play(routes=(UDP,), max_redirects=2, credentials=None, challenge=None, slots=[1.0])
         play.allocation.set_credentials(ALICE, now=0.0)
+        play.key = key_of(ALICE)
+        play.run_to(1.0)
+        play.challenge(play.request())
         play.refuse(play.request(), 300, AlternateServer(SECOND))
         play.challenge(play.request())
         assert play.request().has_integrity
@@ -643,6 +654,7 @@ class TestRedirected:
     def test_in_a_circle(self) -> None:
         play = Play(routes=(UDP,), max_redirects=9)
         play.refuse(play.request(), 300, AlternateServer(SECOND))
+        play.challenge(play.request())
         play.refuse(play.request(), 300, AlternateServer(SERVER))
         failed = failure(play)
         assert (failed.reason, failed.code) == (AllocationFailure.TRY_ALTERNATE, 300)
