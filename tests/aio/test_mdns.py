@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from icepath import Config, Connection
 from icepath.aio import mdns
 from icepath.aio.driver import Driver
 from icepath.aio.interfaces import HostAddress
@@ -19,6 +22,7 @@ from icepath.machine import FailReason
 from icepath.mdns.config import Link, MdnsConfig
 from icepath.mdns.names import local_name
 from icepath.net import Address
+from icepath.wire.candidate_line import CandidateType
 
 LOOPBACK = (Link("127.0.0.1", ("127.0.0.0/8",)),)
 GROUP = Address("224.0.0.251", 5353)
@@ -221,3 +225,36 @@ class TestLinks:
 
     def test_loopback_is_there_when_a_name_of_ours_is(self) -> None:
         assert "127.0.0.1" in [link.host for link in current_links(frozenset({"127.0.0.1"}))]
+
+
+class TestConnections:
+    async def test_two_that_hide_their_addresses_find_each_other(self) -> None:
+        hiding = Config(loopback=True, interfaces=lambda name, host: host == "127.0.0.1", mdns=True)
+        async with asyncio.timeout(10), Connection(config=hiding) as a, Connection(config=hiding) as b:
+            offer, answer = await a.gather(), await b.gather()
+            for told in (offer, answer):
+                assert "127.0.0.1" not in str(told)
+                assert [each.is_name for each in told.candidates if each.type is CandidateType.HOST] == [True]
+            await asyncio.gather(a.connect(answer), b.connect(offer))
+            await a.send(b"hello")
+            assert await b.receive() == b"hello"
+        assert not LocalNames.current().is_running
+
+    async def test_one_that_hides_finds_one_that_does_not(self) -> None:
+        plain = Config(loopback=True, interfaces=lambda name, host: host == "127.0.0.1")
+        async with (
+            asyncio.timeout(10),
+            Connection(config=replace(plain, mdns=True)) as a,
+            Connection(config=plain) as b,
+        ):
+            offer, answer = await a.gather(), await b.gather()
+            await asyncio.gather(a.connect(answer), b.connect(offer))
+            await b.send(b"hello")
+            assert await a.receive() == b"hello"
+
+    async def test_an_agent_that_cannot_be_started_keeps_no_names(self) -> None:
+        nowhere = Config(interfaces=lambda name, host: True, ports=range(1, 2), mdns=True, loopback=True)
+        with contextlib.suppress(OSError):
+            async with Connection(config=nowhere):
+                pass
+        assert not LocalNames.current().is_running

@@ -163,6 +163,7 @@ class Connection:
         finally:
             if running is not None:
                 running.abort()
+            self._session.take_names_back()
             self._on_closed()
 
     def _on_closed(self) -> None:
