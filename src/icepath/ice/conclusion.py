@@ -64,7 +64,8 @@ class Conclusion:
         if known is not None:
             known.is_nominated = False
         generation.nominated[pair.component] = pair
-        generation.concluded.add(pair.component)
+        if pair.component not in generation.concluded:
+            generation.concluded += (pair.component,)
         for other in list(generation.checklist.pairs.values()):
             if other.component == pair.component and other is not pair and other.valid is None:
                 discard_pair(self._core, generation, other)

@@ -90,7 +90,7 @@ class Generation:
         self.early_checks: list[EarlyCheck] = []
         self.nominated: dict[int, CandidatePair] = {}
         # Components that have, or had, a nominated pair: they get no other (RFC 8445 §8.1.1).
-        self.concluded: set[int] = set()
+        self.concluded: tuple[int, ...] = ()
         # Where consent was lost: never to be checked again in this session (RFC 7675 §5.1).
         self.lost: frozenset[PairKey] = _EMPTY
         # Where authentic checks came from: data is taken from there, whatever became of the pair (RFC 8445 §12.2).

@@ -278,7 +278,7 @@ class TransactionTable(Generic[C]):
             return verified
         if local != transaction.local or remote != transaction.remote:
             return DropReason.WRONG_ADDRESS
-        self._remove(transaction)
+        self._forget(transaction.transaction_id)
         return Match(transaction, message, verified, _measure(transaction, message, now))
 
     def due(self, now: Instant) -> list[Due[C]]:
@@ -292,9 +292,9 @@ class TransactionTable(Generic[C]):
             transaction = self._transactions[transaction_id]
             if transaction.is_cancelled:
                 # RFC 8445 §7.3.1.4: the lack of a response to a cancelled transaction is not a failure.
-                del self._transactions[transaction_id]
+                self._forget(transaction_id)
             elif transaction.next_index >= transaction.policy.rc or now >= transaction.expiry:
-                del self._transactions[transaction_id]
+                self._forget(transaction_id)
                 found.append(TimedOut(transaction))
             else:
                 transaction.sent_at.append(now)
@@ -311,7 +311,7 @@ class TransactionTable(Generic[C]):
         """Forgets a transaction and returns it; a later answer is UNKNOWN_TRANSACTION. None when there is none."""
         transaction = self._transactions.get(transaction_id)
         if transaction is not None:
-            self._remove(transaction)
+            self._forget(transaction_id)
         return transaction
 
     def stop_retransmitting(self, transaction_id: TransactionId) -> None:
@@ -343,9 +343,12 @@ class TransactionTable(Generic[C]):
             at = transaction.expiry
         self._timers.set(transaction.transaction_id, at)
 
-    def _remove(self, transaction: Transaction[C]) -> None:
-        del self._transactions[transaction.transaction_id]
-        self._timers.cancel(transaction.transaction_id)
+    def _forget(self, transaction_id: TransactionId) -> None:
+        if len(self._transactions) == 1:
+            self.clear()  # gives back what the tables grew to: an idle agent has no transactions most of the time
+        else:
+            del self._transactions[transaction_id]
+            self._timers.cancel(transaction_id)
 
 
 def _skip_missed(transaction: Transaction[C], now: Instant) -> None:

@@ -172,6 +172,14 @@ class TestEndings:
         assert table.due(100.0) == []
         assert answer(table, success()) is DropReason.UNKNOWN_TRANSACTION
 
+    def test_what_is_forgotten_leaves_the_others_their_deadlines(self) -> None:
+        table, _ = started(now=0.0)
+        other = start(table, transaction_id=TransactionId(b"another one!"), now=0.25)
+        assert table.next_deadline() == 0.5
+        table.cancel(ID)
+        assert table.next_deadline() == 0.75
+        assert list(table) == [other]
+
     def test_clear_forgets_all(self) -> None:
         table, _ = started(now=0.0)
         table.clear()
