@@ -480,6 +480,14 @@ class TestTokens:
     def test_are_not_shown_before_the_server_asks(self) -> None:
         assert Desk(credentials=TOKEN, challenge=None).submit(ALLOCATE).get(AccessToken) is None
 
+    @pytest.mark.rfc("7635", "8")
+    def test_answers_of_who_lacks_the_key_are_discarded(self) -> None:
+        desk = Desk(credentials=TOKEN)
+        message = desk.submit(ALLOCATE)
+        assert desk.answer(message, key=MALLORY) is None
+        assert desk.answer(message) is None
+        assert desk.answer(message, key=IntegrityKey(TOKEN.mac_key)) is not None
+
     def test_a_new_one_is_used_at_once(self) -> None:
         desk = Desk(credentials=TOKEN)
         desk.requests.set_credentials(TokenCredentials("key-2", b"newer", bytes(20)), at_once=False)
