@@ -484,7 +484,7 @@ def test_closing_waits_for_the_machine_and_leaves_nothing(loop_factory: LoopFact
 def test_waiting_for_room_ends_when_the_queue_is_empty_or_the_machine_has_ended() -> None:
     async def main() -> None:
         stage = Stage()
-        assert not stage.running.is_backlogged
+        assert stage.running.backlogs == 0
         await stage.running.drain()
         stage.running.on_backlog(True)
         stage.running.on_backlog(True)
@@ -493,7 +493,7 @@ def test_waiting_for_room_ends_when_the_queue_is_empty_or_the_machine_has_ended(
         waiting[1].cancel()
         stage.running.on_backlog(False)
         await asyncio.sleep(0)
-        assert stage.running.is_backlogged
+        assert stage.running.backlogs == 1
         assert not waiting[0].done()
         stage.running.on_backlog(False)
         await waiting[0]

@@ -87,7 +87,7 @@ class Connection:
         self._inboxes = tuple(Inbox(config.receive_queue) for _ in range(components))
         self._log: EventLog[Event] = EventLog()
         self._negotiation: Negotiation | None = None
-        self._warned: frozenset[str] = frozenset()
+        self._warned: tuple[str, ...] = ()
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class Connection:
         now = time.monotonic()
         agent.send(payload, component=component, now=now)
         running.settle_at(now)
-        if running.is_backlogged:
+        if running.backlogs:
             await running.drain()
 
     async def receive(self, *, component: int = 1) -> bytes:
@@ -314,7 +314,7 @@ class Connection:
                 self._report(GatheringCompleted())
             case ice.ServerFailed(url=url, local=local, code=code, reason=reason):
                 outcome.log_server_failed(event, is_first=url not in self._warned)
-                self._warned |= {url}
+                self._warned = (*self._warned, url)
                 self._report(ServerFailed(url, local, code, reason))
             case ice.PairSelected(component=component, pair=pair):
                 self._report(PairSelected(component, pair_of(pair)))

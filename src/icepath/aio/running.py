@@ -101,6 +101,8 @@ class Running(Generic[EventT]):
         """Says that the sockets are closed as well."""
         self.dropped_without_socket = 0
         """Datagrams whose local address is no open socket of this machine."""
+        self.backlogs = 0
+        """How many sockets queue because the kernel's buffer is full: then the application should wait."""
         self._on_event = on_event
         self._deliver = deliver
         self._options = options
@@ -118,7 +120,6 @@ class Running(Generic[EventT]):
         self._stored: Instant | None = None
         self._is_dispatching = False
         self._continuation: asyncio.Handle | None = None
-        self._backlogs = 0
         self._drained: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
 
@@ -216,14 +217,9 @@ class Running(Generic[EventT]):
                 self.machine.receive(used, now=now)
         self.settle_at(now)
 
-    @property
-    def is_backlogged(self) -> bool:
-        """Says whether a socket's kernel buffer is full, so that the application should wait."""
-        return self._backlogs > 0
-
     async def drain(self) -> None:
         """Waits until no socket queues."""
-        while self._backlogs > 0 and not self.is_closed:
+        while self.backlogs > 0 and not self.is_closed:
             if self._drained is None:
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
@@ -251,8 +247,8 @@ class Running(Generic[EventT]):
 
     def on_backlog(self, queued: bool) -> None:
         """Counts the sockets that queue."""
-        self._backlogs += 1 if queued else -1
-        if not self._backlogs:
+        self.backlogs += 1 if queued else -1
+        if not self.backlogs:
             self._wake_drained()
 
     def on_socket_closed(self, closed: UdpSocket) -> None:
