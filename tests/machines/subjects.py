@@ -10,7 +10,7 @@ from icepath.entropy import IceCredentials, Secret
 from icepath.errors import InvalidState
 from icepath.ice.agent import Agent
 from icepath.ice.config import AgentConfig, Role, Server
-from icepath.machine import LocalAddress, Security, Transport
+from icepath.machine import Handle, LocalAddress, Security, Transport
 from icepath.net import Address, Instant, RandomBytes
 from icepath.stun.authenticator import Authenticator, AuthenticatorConfig, User
 from icepath.stun.binding import BindingClient, BindingConfig
@@ -25,6 +25,7 @@ from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
 from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.fragment import Description
 from icepath.wire.uri import parse_server_uri
+from machines.agreeable import AgreeableServer
 from machines.laws import Peer, Subject
 from machines.mdns_subject import MDNS
 
@@ -100,6 +101,27 @@ def _racing_allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
     return Allocation(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
 
 
+def _mobile_allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
+    config = AllocationConfig(SERVER, CLIENT, mobility=True)
+    return Allocation(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+
+
+def _tcp_allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
+    config = AllocationConfig(
+        SERVER,
+        CLIENT,
+        routes=(Route(SERVER, Transport.TCP),),
+        mobility=True,
+        relay_transport=Transport.TCP,
+        max_peer_connections=4,
+    )
+    return Allocation(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+
+
+def _agreeable_server(random_bytes: RandomBytes, now: Instant) -> AgreeableServer:
+    return AgreeableServer(random_bytes, Address(SERVER.host, 50_000), FRIEND)
+
+
 def _busy_allocation(random_bytes: RandomBytes, now: Instant) -> Allocation:
     allocation = _allocation(random_bytes, now)
     allocation.permit([FRIEND.host], now=now)
@@ -141,6 +163,22 @@ def _relay(machine: Allocation, rng: random.Random, now: Instant) -> None:
 
 def _change_credentials(machine: Allocation, rng: random.Random, now: Instant) -> None:
     machine.set_credentials(rng.choice((ALICE, ALICE, MALLORY)), now=now)
+
+
+def _migrate(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.migrate(rng.choice((CLIENT, OTHER_CLIENT, CLIENT_IPV6)), now=now)
+
+
+def _connect_peer(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.connect_peer(_any_peer(rng), now=now)
+
+
+def _send_to_peer(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.send_to_peer(Handle(rng.randrange(1, 6)), rng.randbytes(20), now=now)
+
+
+def _disconnect_peer(machine: Allocation, rng: random.Random, now: Instant) -> None:
+    machine.disconnect_peer(Handle(rng.randrange(1, 6)), now=now)
 
 
 # -- ICE -------------------------------------------------------------------------------------------------------
@@ -296,6 +334,23 @@ SUBJECTS: Final[tuple[Subject[Any], ...]] = (
         corpus=CHANNEL_DATA,
         locals=(CLIENT, CLIENT_IPV6),
         remotes=(SERVER, SERVER_IPV6, FRIEND),
+    ),
+    Subject(
+        "allocation that moves",
+        _mobile_allocation,
+        verbs=(_permit, _bind_channel, _relay, _migrate, _migrate),
+        peers=(Peer(_agreeable_server, (SERVER,)),),
+        corpus=CHANNEL_DATA,
+        locals=(CLIENT, OTHER_CLIENT),
+        remotes=(SERVER, FRIEND),
+    ),
+    Subject(
+        "allocation for TCP",
+        _tcp_allocation,
+        verbs=(_permit, _connect_peer, _connect_peer, _send_to_peer, _disconnect_peer, _migrate),
+        peers=(Peer(_agreeable_server, (SERVER,)),),
+        locals=(CLIENT, OTHER_CLIENT),
+        remotes=(SERVER, FRIEND),
     ),
     Subject(
         "turn server",

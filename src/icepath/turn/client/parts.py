@@ -103,7 +103,7 @@ class Parts:
                 self._outbox.drop(dropped, remote=arrival.remote, now=now)
         elif isinstance(arrival, Unreachable):
             self.ways.on_unreachable(arrival, now)
-        elif isinstance(arrival, Bytes | Opened | Failed | Closed):
+        elif isinstance(arrival, (Bytes, Opened, Failed, Closed)):
             self._receive_about_stream(arrival, now)
         self._settle()
 
