@@ -44,7 +44,8 @@ BOUNDS: Mapping[str, Bound] = MappingProxyType(
         "same-iso": Bound(2.0, relayed=True),
         "same-hp": Bound(0.5),
         "samecgn": Bound(2.0, relayed=True),
-        "samecgn-hp": Bound(1.5),
+        # Both checks meet in one NAT, which drops the first: docs/decisions/0012 derives it.
+        "samecgn-hp": Bound(2.0),
         "v6:v6": Bound(1.0),
         "ds:ds": Bound(1.0),
         "ds-sym:ds-sym": Bound(1.0),
