@@ -8,7 +8,7 @@ of the other side (RFC 8445 §9) from a repetition of an old one. Nothing here w
 from __future__ import annotations
 
 import logging
-import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
@@ -60,7 +60,7 @@ class Session:
         self.running: Running[AgentEvent] | None = None
         self._on_event = on_event
         self._deliver = deliver
-        self._credentials = ice_credentials(os.urandom)
+        self._credentials = ice_credentials(secrets.token_bytes)
         self._is_paired = False
         self._old_ufrags: tuple[str, ...] = ()
         # What neighbours may ask for, while this session lives.
@@ -95,7 +95,7 @@ class Session:
                 nomination=config.nomination,
                 rto=config.rto,
             ),
-            random_bytes=os.urandom,
+            random_bytes=secrets.token_bytes,
             reserve_slot=reserve_slot,
             now=Driver.now(),
         )
@@ -199,7 +199,7 @@ class Session:
     def restart(self) -> None:
         """Begins a new session with new credentials."""
         agent, running = self.started()
-        credentials: IceCredentials = ice_credentials(os.urandom)
+        credentials: IceCredentials = ice_credentials(secrets.token_bytes)
         agent.restart(credentials, now=Driver.now())
         self._credentials = credentials
         self._is_paired = False
