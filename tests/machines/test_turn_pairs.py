@@ -14,7 +14,23 @@ from typing import TypeVar
 import pytest
 
 from icepath.entropy import Secret
-from icepath.machine import Bind, Close, Datagram, Event, Failed, FailReason, MachineClosed, Opened, Unreachable
+from icepath.machine import (
+    Bind,
+    Bytes,
+    Close,
+    Command,
+    Connect,
+    Datagram,
+    Event,
+    Failed,
+    FailReason,
+    Handle,
+    MachineClosed,
+    Opened,
+    Security,
+    Transport,
+    Unreachable,
+)
 from icepath.net import Address, Instant
 from icepath.stun.authenticator import Authenticator, AuthenticatorConfig, User
 from icepath.stun.credentials import Challenge, LongTermCredentials
@@ -34,7 +50,10 @@ from icepath.turn.client.events import (
     PeerIcmpReceived,
     PermissionFailed,
     PermissionsInstalled,
+    RouteChosen,
 )
+from icepath.turn.client.race import PREFERENCE_GRACE
+from icepath.turn.client.routes import Route
 from icepath.turn.server.config import AllocationEnded, AllocationOpened, EndReason, TurnServerConfig
 from icepath.turn.server.server import TurnServer
 from icepath.wire.attributes import AddressFamily
@@ -54,6 +73,10 @@ ALICE_ANEW = LongTermCredentials("alice", Secret("looking-glass"))
 BOB = LongTermCredentials("bob", Secret("builder"))
 DELAY = 0.0625
 ROUND_TRIP = 2 * DELAY
+UDP = Route(SERVER)
+TCP = Route(SERVER, Transport.TCP)
+TLS = Route(Address(SERVER.host, 5349), Transport.TCP, Security.TLS, "turn.example.org")
+STREAM_HOST = "10.99.0.1"
 
 EventT = TypeVar("EventT", bound=Event)
 # What the pipe does to a datagram, or None to lose it.
@@ -93,6 +116,8 @@ class World:
     server_events: list[Event] = field(default_factory=list)
     wire: list[tuple[Instant, Message | bytes]] = field(default_factory=list)
     no_port_for: set[str] = field(default_factory=set)
+    no_stream_to: set[Address] = field(default_factory=set)
+    streams: dict[Address, Client] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._queue: list[tuple[Instant, int, Callable[[], None]]] = []
@@ -151,9 +176,33 @@ class World:
             for said in client.allocation.take_outputs():
                 if isinstance(said, Datagram):
                     self.carry(said)
-                else:
-                    assert isinstance(said, Event)
+                elif isinstance(said, Event):
                     client.events.append(said)
+                else:
+                    self._dispatch(client, said)
+
+    def _dispatch(self, client: Client, said: Bytes | Command) -> None:
+        """Plays the driver of byte streams; the server, which knows datagrams only, sees a client at STREAM_HOST."""
+        if isinstance(said, Connect):
+            opened = Opened(said.handle, Address(client.local.host, 40_000 + said.handle), said.remote)
+            if said.remote not in self.no_stream_to:
+                self.streams[Address(STREAM_HOST, said.handle)] = client
+                self.later(ROUND_TRIP, lambda: client.allocation.receive(opened, now=self.now))
+            else:
+                failed = Failed(said.handle, FailReason.REFUSED)
+                self.later(ROUND_TRIP, lambda: client.allocation.receive(failed, now=self.now))
+        elif isinstance(said, Bytes):
+            self.carry(Datagram(Address(STREAM_HOST, said.handle), SERVER, said.payload))
+        else:
+            assert isinstance(said, Close)
+            self.streams.pop(Address(STREAM_HOST, said.handle), None)
+
+    def _bring(self, client: Client, arrival: Datagram) -> None:
+        """Brings a byte stream's bytes in pieces of 7: whatever the server sends is a multiple of 4 there."""
+        padded = arrival.payload + bytes(-len(arrival.payload) & 3)
+        for start in range(0, len(padded), 7):
+            piece = Bytes(Handle(arrival.local.port), padded[start : start + 7])
+            client.allocation.receive(piece, now=self.now)
 
     def _bind(self, command: Bind) -> None:
         assert command.port_range == (49152, 65535)
@@ -179,7 +228,9 @@ class World:
     def _arrive(self, datagram: Datagram) -> None:
         arrival = Datagram(datagram.remote, datagram.local, datagram.payload, datagram.dont_fragment)
         client = self.clients.get(arrival.local)
-        if client is not None:
+        if arrival.local in self.streams:
+            self._bring(self.streams[arrival.local], arrival)
+        elif client is not None:
             client.allocation.receive(arrival, now=self.now)
         elif arrival.local in (PEER, OTHER, PEER6):
             self.peer_inbox.append(arrival)
@@ -211,12 +262,13 @@ class Client:
         permit: tuple[str, ...] = (),
         lifetime: int = 600,
         dont_fragment: bool = False,
+        routes: tuple[Route, ...] = (),
     ) -> None:
         self.world = world
         self.local = Address("192.0.2.1", port or 50000 + len(world.clients))
         self.events: list[Event] = []
         config = AllocationConfig(
-            SERVER, self.local, credentials, challenge, families, lifetime, dont_fragment=dont_fragment
+            SERVER, self.local, credentials, challenge, families, lifetime, dont_fragment=dont_fragment, routes=routes
         )
         self.allocation = Allocation(
             config,
@@ -443,6 +495,107 @@ class TestMismatch:
         failed = second.the(AllocationFailed)
         assert (failed.reason, failed.code) == (AllocationFailure.MISMATCH, 437)
         assert world.server.allocation_count == 1
+
+
+class TestByteStreams:
+    @pytest.mark.parametrize("route", [TCP, TLS])
+    def test_an_allocation_takes_its_own_two_round_trips(self, route: Route) -> None:
+        world = World()
+        client = Client(world, routes=(route,), permit=(PEER.host,))
+        world.run(3 * ROUND_TRIP)
+        assert client.the(RouteChosen).route == route
+        assert not client.the(Allocated).is_reflexive
+        assert client.told(PermissionsInstalled)
+
+    @pytest.mark.parametrize("has_channel", [False, True])
+    def test_data_goes_both_ways(self, has_channel: bool) -> None:
+        world = World()
+        client = Client(world, routes=(TCP,), permit=(PEER.host,))
+        world.run(1.0)
+        if has_channel:
+            client.bind(PEER)
+            world.run(2.0)
+        for size in (0, 1, 2, 3, 1201):
+            client.send(PEER, b"c" * size)
+            peer_sends(world, PEER, client.relayed, b"p" * size)
+        world.run(3.0)
+        assert [len(datagram.payload) for datagram in world.peer_inbox] == [0, 1, 2, 3, 1201]
+        assert [len(event.payload) for event in client.told(PeerDataReceived)] == [0, 1, 2, 3, 1201]
+
+    def test_it_is_kept_and_given_back(self) -> None:
+        world = World()
+        client = Client(world, routes=(TCP,))
+        world.run(1300.0)
+        assert len(world.requests(Method.REFRESH)) == 2
+        client.close()
+        world.run(1301.0)
+        assert world.server.allocation_count == 0
+        assert client.events[-1] == MachineClosed()
+        assert not world.streams
+
+    def test_new_credentials_save_it(self) -> None:
+        world = World()
+        client = Client(world, routes=(TCP,))
+        world.run(1.0)
+        world.users.passwords["alice"] = ALICE_ANEW.password
+        world.run(550.0)
+        assert client.told(CredentialsRejected)
+        client.allocation.set_credentials(ALICE_ANEW, now=world.now)
+        world.run(700.0)
+        assert client.allocation.relayed
+        assert not client.told(AllocationLost)
+
+
+class TestRoutes:
+    def test_udp_costs_what_it_did_alone(self) -> None:
+        world = World()
+        client = Client(world, routes=(UDP, TCP, TLS))
+        world.run(2 * ROUND_TRIP)
+        assert client.the(RouteChosen).route == UDP
+        assert client.told(Allocated)
+        assert world.requests(Method.ALLOCATE) == [0.0, ROUND_TRIP]
+        assert world.server.allocation_count == 1
+
+    def test_where_udp_is_blocked_tcp_is_there_at_once(self) -> None:
+        def block(datagram: Datagram) -> Datagram | None:
+            is_udp = STREAM_HOST not in (datagram.local.host, datagram.remote.host)
+            return None if is_udp else datagram
+
+        world = World(treat=block)
+        client = Client(world, routes=(UDP, TCP, TLS))
+        world.run(3 * ROUND_TRIP + PREFERENCE_GRACE)
+        assert client.the(RouteChosen).route == TCP
+        assert client.told(Allocated)
+        world.run(10.0)
+        assert world.server.allocation_count == 1
+
+    def test_udp_that_is_late_is_given_back(self) -> None:
+        """The server asks for no credentials, so that the first Allocate of each way is granted."""
+        held: list[Datagram] = []
+
+        def hold(datagram: Datagram) -> Datagram | None:
+            is_late = datagram.remote.host != STREAM_HOST and datagram.local == SERVER and world.now < 5.0
+            if is_late:
+                held.append(datagram)
+            return None if is_late else datagram
+
+        world = World(has_authenticator=False, treat=hold)
+        client = Client(world, credentials=None, routes=(UDP, TCP))
+        world.run(5.0)
+        assert client.the(RouteChosen).route == TCP
+        assert world.server.allocation_count == 2
+        for datagram in held[:1]:
+            world.carry(datagram)
+        world.run(6.0)
+        assert world.server.allocation_count == 1
+        assert client.allocation.relayed
+
+    def test_all_that_fails_is_told(self) -> None:
+        world = World(treat=lambda datagram: None, no_stream_to={TCP.address, TLS.address})
+        client = Client(world, routes=(UDP, TCP, TLS))
+        world.run(60.0)
+        failed = client.the(AllocationFailed)
+        assert [each.route for each in failed.routes] == [TCP, TLS, UDP]
 
 
 class TestData:
