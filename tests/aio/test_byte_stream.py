@@ -10,13 +10,14 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
 from aio.echo_machine import LOOPS, Heard, LoopFactory
 from aio.stream_stage import HOST, Raw, Stage, run_clean
 from icepath.aio import tcp
-from icepath.aio.byte_stream import ByteStream
+from icepath.aio.byte_stream import READ_SIZE, READS, ByteStream
 from icepath.aio.tcp import StreamOptions
 from icepath.errors import InvalidArgument, InvalidState
 from icepath.machine import (
@@ -464,6 +465,30 @@ def test_bulk_arrives_whole(loop_factory: LoopFactory, options: StreamOptions) -
             await peer.send(BULK)
             await stage.got(Handle(-1), BULK)
             peer.close()
+
+    run_clean(main, loop_factory)
+
+
+@every_way
+def test_a_peer_with_always_more_does_not_keep_the_loop_to_itself(
+    loop_factory: LoopFactory, options: StreamOptions
+) -> None:
+    async def main() -> None:
+        async with Stage(options) as stage:
+            peer = await Raw.connect(stage.running.open_tcp(HOST, paused=True))
+            await stage.accepted()
+            sent = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sent += peer.sock.send(BULK)
+            assert sent > 16 * READ_SIZE
+            stage.put(Bytes(Handle(-1), b"go on"))
+            turns = [0]
+            while len(stage.received(Handle(-1))) < 8 * READ_SIZE:
+                await asyncio.sleep(0)
+                turns.append(len(stage.heard(Bytes)))
+            assert max(after - before for before, after in pairwise(turns)) <= 2 * READS
+            peer.reset()
 
     run_clean(main, loop_factory)
 

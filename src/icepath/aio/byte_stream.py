@@ -108,7 +108,7 @@ class ByteStream:
         self._has_ended_in = False
         self._has_progressed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._has_reader = self._has_writer = False
+        self._has_reader = self._has_writer = self._will_continue = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._resumed: asyncio.Future[None] | None = None
 
@@ -361,11 +361,20 @@ class ByteStream:
             self._take(data)
             if self._is_level_triggered and len(data) < READ_SIZE:
                 return
-        if not self._is_level_triggered:
-            self._loop.call_soon(self._on_readable)
+        if not (self._is_level_triggered or self._will_continue):
+            self._will_continue = True
+            self._loop.call_soon(self._continue_reading)
+
+    def _continue_reading(self) -> None:
+        self._will_continue = False
+        self._on_readable()
 
     async def _read_by_task(self) -> None:
+        reads = 0
         while not self._has_ended_in:
+            reads += 1
+            if not reads % READS:  # `sock_recv` does not wait while there is something
+                await asyncio.sleep(0)
             try:
                 data = await self._loop.sock_recv(self._sock, READ_SIZE)
             except OSError as error:

@@ -283,7 +283,11 @@ class Listener:
         self._loop.add_reader(self._sock, self._on_readable)
 
     async def _accept_forever(self) -> None:
+        accepted = 0
         while True:
+            accepted += 1
+            if not accepted % ACCEPT_BATCH:  # `sock_accept` does not wait while there is a connection
+                await asyncio.sleep(0)
             try:
                 sock, source = await self._loop.sock_accept(self._sock)
             except OSError as error:
