@@ -4,7 +4,7 @@
     python tools/conformance.py --check    exit status 1 when it is not what the tests say
 
 The markers, `@pytest.mark.rfc("8445", "7.3.1.1")` on functions, classes, modules (`pytestmark`) and parameters,
-are read from the syntax trees: nothing is run. The requirements are in docs/requirements/rfc*.toml.
+are read from the syntax trees: nothing is run. The requirements are in docs/requirements.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ TITLES = {
     "8866": "SDP",
     "9143": "BUNDLE: one transport for several m= sections",
     "9443": "Multiplexing scheme updates for QUIC",
+    "mdns-ice-candidates": "Multicast DNS names of host candidates (draft-ietf-mmusic-mdns-ice-candidates-03)",
 }
 
 HEAD = """# What the RFCs require, and the tests that pin it
@@ -93,7 +94,7 @@ class Requirement(NamedTuple):
 def requirements(folder: Path = REQUIREMENTS) -> dict[str, list[Requirement]]:
     """Returns the requirements of each RFC that was read so."""
     found: dict[str, list[Requirement]] = {}
-    for file in sorted(folder.glob("rfc*.toml")):
+    for file in sorted(folder.glob("*.toml")):
         entries = tomllib.loads(file.read_text(encoding="utf-8"))["requirement"]
         found[file.stem.removeprefix("rfc")] = [
             Requirement(**{**entry, "tests": tuple(entry.get("tests", ()))}) for entry in entries

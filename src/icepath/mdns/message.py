@@ -5,7 +5,7 @@ never costs the answer (RFC 6762 §6.1). Reading takes time in proportion to the
 compression pointers say: a name longer than any of ours is not followed to its end.
 
 Not dnspython's: it takes 0.1 s to import, in the middle of connecting, 3 ms for a message of 30 addresses, and
-keeps a class for ever for each record type that anybody sends (docs/decisions/0010-mdns-messages.md).
+keeps a class for ever for each record type that anybody sends (docs/decisions/0011-mdns-messages.md).
 
 RFC 1035 §4.1 (format), RFC 6762 §18 (what mDNS makes of it), RFC 4034 §4.1 (NSEC).
 """
