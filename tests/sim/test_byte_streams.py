@@ -197,7 +197,7 @@ def test_a_network_may_let_out_nothing_but_https() -> None:
     assert (kinds, round(allowed.arrivals[0][0] - 1000.0, 6)) == ([Opened, Bytes, Closed], 0.1)
     (blocked,) = _ask("tcp443", replace(connect, remote=Address(topology.SERVER_IPV4, 80)), tls=TLS).arrivals
     assert isinstance(blocked[1], Failed)
-    assert (blocked[1].reason, blocked[0]) == (FailReason.TIMED_OUT, 1127.0)
+    assert (blocked[1].reason, blocked[0]) == (FailReason.TIMED_OUT, 1030.0)
     (dtls,) = _ask("tcp443", replace(connect, transport=Transport.UDP, security=Security.DTLS)).arrivals
     assert isinstance(dtls[1], Failed)
     assert dtls[1].reason is FailReason.TIMED_OUT
@@ -231,17 +231,13 @@ class Forwarder:
 
     def __init__(self) -> None:
         self.waiting: Handle | None = None
-        self.joined: dict[Handle, Handle] = {}
 
     def __call__(self, arrival: Arrival) -> Sequence[Output]:
         match arrival:
             case Accepted(handle=handle) if self.waiting is None:
                 self.waiting = handle
             case Accepted(handle=handle) if self.waiting is not None:
-                self.joined |= {handle: self.waiting, self.waiting: handle}
                 return [Splice(self.waiting, handle)]
-            case Closed(handle=handle):
-                return [Close(self.joined[handle])]
             case _:
                 pass
         return []

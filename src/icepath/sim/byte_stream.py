@@ -1,8 +1,9 @@
 """One byte stream as a machine sees it: its handle over a TCP connection, with TLS or without.
 
 Here the contract's words are kept: `Opened` and `Accepted` when bytes may travel, `Bytes` as they come (none
-while paused), `Splice` carrying bytes both ways no faster than the slower side takes them, droppable bytes
-discarded above the high-water mark, `Closed(SLOW)` past the limit. Segments are tcp_connection.py's.
+while paused), `Splice` carrying bytes both ways no faster than the slower side takes them until both sides
+have finished, droppable bytes discarded above the high-water mark, `Closed(SLOW)` past the limit: as the
+driver on real sockets does. Segments are tcp_connection.py's.
 """
 
 from __future__ import annotations
@@ -29,15 +30,14 @@ from icepath.sim.tcp_connection import TcpConnection
 from icepath.sim.tcp_stack import TcpPort, TcpStack
 from icepath.sim.tls import Handshake
 
-# asyncio's ssl_handshake_timeout.
-HANDSHAKE_TIMEOUT: Final[Seconds] = 60.0
-
 _FAILED: Final = {
     End.REFUSED: FailReason.REFUSED,
     End.UNREACHABLE: FailReason.UNREACHABLE,
     End.TIMED_OUT: FailReason.TIMED_OUT,
+    End.SLOW: FailReason.TIMED_OUT,
     End.RESET: FailReason.REFUSED,
 }
+_CLOSED: Final = {End.TIMED_OUT: CloseReason.TIMED_OUT, End.SLOW: CloseReason.SLOW}
 
 
 class HandleOwner(Protocol):
@@ -81,6 +81,7 @@ class ByteStream:
         "_connection",
         "_early",
         "_handshake",
+        "_has_finished",
         "_is_attached",
         "_is_open",
         "_is_paused",
@@ -112,6 +113,7 @@ class ByteStream:
         self._is_attached = True
         self._is_open = False
         self._is_paused = is_paused
+        self._has_finished = False
         self._peer: ByteStream | None = None
         # what the machine sent before it was open
         self._early: list[bytes] = []
@@ -123,36 +125,43 @@ class ByteStream:
     def adopt(self, connection: TcpConnection) -> None:
         """Is told which connection it is."""
         self._connection = connection
+        if self._port is None:
+            self._give_up_after(self._stack.config.connect_timeout)
 
     def write(self, output: Bytes) -> None:
         """Sends a machine's bytes, as far as the driver's bounds allow."""
         config = self._stack.config
-        total = self._queued + len(output.payload)
-        if output.droppable and total > config.high_water:
+        queued, total = self._queued, self._queued + len(output.payload)
+        if output.droppable and (queued > config.high_water or total > config.limit):
             self._stack.discard(self._tcp, output.payload)
         elif total > config.limit:
             self._tcp.abort()
-            self._later(self._report_slow)
+            self._later(self._on_overflow)
         else:
             self._send(output.payload)
-        if self._is_paused and self._peer is None:
+        if self._is_paused:
             self._is_paused = False
             self._later(self._pump)
 
     def splice(self, other: ByteStream) -> None:
-        """Carries bytes both ways between the two from now on."""
+        """Carries bytes both ways between the two from now on; both end together."""
+        if self._peer is not None or other._peer is not None:
+            return
         for one, two in ((self, other), (other, self)):
             one._peer = two
             one._is_paused = False
             one._later(one._pump)
 
     def close(self, *, abort: bool) -> None:
-        """Ends it; what was written goes first unless it is aborted or not open yet."""
-        self._detach()
-        if abort or not self._is_open:
+        """Ends it; what was written goes first unless it is aborted."""
+        peer = self._detach()
+        if abort or not (self._is_open or self._early):
             self._tcp.abort()
-        else:
-            self._tcp.finish()
+        elif self._is_open:
+            self._tcp.leave()
+        # Else it is opened first, within the time for that.
+        if peer is not None:
+            peer._later(peer._on_peer_reset if abort else peer._on_peer_closed)
 
     # -- what the connection tells ---------------------------------------------------------------------------
 
@@ -161,16 +170,16 @@ class ByteStream:
         if self._handshake is None:
             self._open(None)
             return
-        clock = self._table.clock
-        clock.schedule_call(clock.now + HANDSHAKE_TIMEOUT, self._on_handshake_timeout)
+        if self._port is not None:
+            self._give_up_after(self._stack.config.handshake_timeout)
         self._tcp.write(self._handshake.take_output())
 
     def on_readable(self) -> None:
         """Takes what came."""
-        if self._is_attached and not self._is_open:
-            self._shake()
-        else:
+        if self._is_open:
             self._pump()
+        else:
+            self._shake()
 
     def on_writable(self) -> None:
         """Lets the other side of a splice go on."""
@@ -180,12 +189,10 @@ class ByteStream:
     def on_ended(self, end: End) -> None:
         """Reports that it failed or ended."""
         if self._is_open:
-            self._report_closed(CloseReason.TIMED_OUT if end is End.TIMED_OUT else CloseReason.RESET)
+            self._lose(_CLOSED.get(end, CloseReason.RESET))
         else:
-            reason = _FAILED[end]
-            if self._handshake is not None and end is End.RESET:
-                reason = FailReason.TLS_HANDSHAKE
-            self._fail(reason)
+            is_broken = self._handshake is not None and end is End.RESET
+            self._fail(FailReason.TLS_HANDSHAKE if is_broken else _FAILED[end])
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -199,11 +206,15 @@ class ByteStream:
             self._open(handshake.alpn)
             self._pump()
         elif handshake.failure is not None or connection.is_at_end:
-            connection.finish()
+            connection.leave()
             self._fail(handshake.failure or FailReason.TLS_HANDSHAKE)
 
-    def _on_handshake_timeout(self) -> None:
-        if self._is_attached and not self._is_open:
+    def _give_up_after(self, delay: Seconds) -> None:
+        clock = self._table.clock
+        clock.schedule_call(clock.now + delay, self._on_slow_start)
+
+    def _on_slow_start(self) -> None:
+        if not self._is_open:
             self._tcp.abort()
             self._fail(FailReason.TIMED_OUT)
 
@@ -212,6 +223,11 @@ class ByteStream:
         for payload in self._early:
             self._tcp.write(payload)
         self._early.clear()
+        if not self._is_attached:
+            self._tcp.leave()
+            return
+        if self._has_finished:
+            self._tcp.finish()
         local, remote, port = self._tcp.local, self._tcp.remote, self._port
         if port is None:
             self._table.report(Opened(self.handle, local, remote, alpn))
@@ -223,9 +239,11 @@ class ByteStream:
     def _fail(self, reason: FailReason) -> None:
         if not self._is_attached:
             return
-        self._detach()
+        peer = self._detach()
         if self._port is None:
             self._table.report(Failed(self.handle, reason, f"{self._tcp.remote}: {reason.name}"))
+        if peer is not None:
+            peer._lose(CloseReason.RESET)
 
     # -- bytes -----------------------------------------------------------------------------------------------
 
@@ -244,12 +262,17 @@ class ByteStream:
         else:
             self._early.append(payload)
 
+    def _finish(self) -> None:
+        """Says, behind what was sent, that no more will be."""
+        self._has_finished = True
+        if self._is_open:
+            self._tcp.finish()
+
     def _pump(self) -> None:
         """Passes on what there is: to the machine, or to the other side of a splice."""
         while self._is_attached and self._is_open and not self._is_paused:
             if not self._rest and self._tcp.is_at_end:
-                self._tcp.finish()
-                self._report_closed(CloseReason.EOF)
+                self._on_end_of_input()
                 return
             payload = self._read(self._room())
             if not payload:
@@ -258,6 +281,13 @@ class ByteStream:
                 self._table.report(Bytes(self.handle, payload))
             else:
                 self._peer._send(payload)
+
+    def _on_end_of_input(self) -> None:
+        peer = self._peer
+        if peer is None or self._has_finished:
+            self._lose(CloseReason.EOF)
+        else:
+            peer._finish()
 
     def _room(self) -> int:
         config = self._stack.config
@@ -273,22 +303,40 @@ class ByteStream:
 
     # -- the end ---------------------------------------------------------------------------------------------
 
-    def _report_slow(self) -> None:
-        self._report_closed(CloseReason.SLOW)
+    def _on_overflow(self) -> None:
+        self._lose(CloseReason.SLOW)
 
-    def _report_closed(self, reason: CloseReason) -> None:
-        if self._is_attached:
-            self._detach()
-            self._table.report(Closed(self.handle, reason))
+    def _on_peer_closed(self) -> None:
+        self._lose(CloseReason.EOF)
 
-    def _detach(self) -> None:
+    def _on_peer_reset(self) -> None:
+        self._lose(CloseReason.RESET)
+
+    def _lose(self, reason: CloseReason) -> None:
+        """Ends by itself, and tells the machine; the other side of a splice ends likewise."""
+        if not self._is_attached:
+            return
+        if not self._is_open:
+            self._tcp.abort()
+            self._fail(FailReason.UNSUPPORTED)
+            return
+        peer = self._detach()
+        if reason is CloseReason.EOF:
+            self._tcp.leave()
+        else:
+            self._tcp.abort()
+        self._table.report(Closed(self.handle, reason))
+        if peer is not None:
+            peer._lose(reason)
+
+    def _detach(self) -> ByteStream | None:
+        """Leaves the table and the splice; returns the other side of that."""
         self._is_attached = False
         self._table.remove(self)
-        if self._peer is not None:
-            # What the other side still brings has nowhere to go: it waits for its Close.
-            self._peer._is_paused = True
-            self._peer._peer = None
-            self._peer = None
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer._peer = None
+        return peer
 
     def _later(self, action: Callable[[], None]) -> None:
         # Not within the machine's own call.

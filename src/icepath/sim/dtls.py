@@ -24,7 +24,7 @@ from icepath.machine import (
     Unreachable,
 )
 from icepath.net import Address, Seconds
-from icepath.sim.byte_stream import HANDSHAKE_TIMEOUT, HandleTable
+from icepath.sim.byte_stream import HandleTable
 from icepath.sim.sockets import Sockets
 from icepath.sim.tls import (
     ALERT,
@@ -42,7 +42,6 @@ from icepath.sim.tls import (
 
 # RFC 6347 §4.2.4.1: 1 s, doubled.
 FLIGHT_TIMEOUT: Final[Seconds] = 1.0
-FLIGHT_RETRIES: Final = 5
 # How many associations of one listener may be unfinished.
 BACKLOG: Final = 128
 _VERIFY: Final = "verify"
@@ -117,6 +116,8 @@ class ClientAssociation(Association):
         if isinstance(bound, FailReason):
             return bound
         self.local = bound
+        clock = self._table.clock
+        clock.schedule_call(clock.now + self._sockets.tcp.config.connect_timeout, self._on_slow_start)
         self._say_hello("")
         return None
 
@@ -167,12 +168,13 @@ class ClientAssociation(Association):
     def _on_silence(self, flight: bytes) -> None:
         if not self._is_attached or self.is_open or flight != self._flight:
             return
-        if self._retries >= FLIGHT_RETRIES:
-            self._fail(FailReason.TIMED_OUT)
-            return
         self._retries += 1
         self._send(flight)
         self._wait()
+
+    def _on_slow_start(self) -> None:
+        if self._is_attached and not self.is_open:
+            self._fail(FailReason.TIMED_OUT)
 
     def _fail(self, reason: FailReason) -> None:
         self._detach()
@@ -254,5 +256,6 @@ class DtlsListener:
         else:
             answer = server_flight(self._server, self._server.choose(offered))
             association = self._by_remote[remote] = _ServerAssociation(self, table, remote, answer)
-            table.clock.schedule_call(table.clock.now + HANDSHAKE_TIMEOUT, association.expire)
+            patience = self.sockets.tcp.config.handshake_timeout
+            table.clock.schedule_call(table.clock.now + patience, association.expire)
         self.sockets.send(Datagram(self.local, remote, answer))

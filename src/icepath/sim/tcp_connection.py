@@ -10,21 +10,22 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from icepath.net import Address, Seconds
+from icepath.net import Address, Instant, Seconds
 from icepath.sim.clock import Clock
 from icepath.sim.packet import IcmpError, Packet, Segment, reset
 from icepath.sim.tcp_config import ConnectionOwner, End, TcpConfig
 from icepath.sim.tcp_timer import RetransmissionTimer
 from icepath.sim.tcp_window import Incoming, Outgoing, Piece
 
-# Linux: tcp_syn_retries, tcp_synack_retries, tcp_retries2.
+# Linux: tcp_syn_retries, tcp_synack_retries.
 SYN_RETRIES: Final = 6
 SYN_ACK_RETRIES: Final = 5
-DATA_RETRIES: Final = 15
 # Linux: tcp_fin_timeout, how long the far side's FIN is waited for.
 LINGER: Final[Seconds] = 60.0
 # Whatever an MSS option or an ICMP error says (RFC 791 §3.2 leaves 28 bytes at least).
 _LEAST_SEGMENT: Final = 8
+# Sums of floats may miss an instant by a little.
+_INSTANT: Final[Seconds] = 1e-6
 
 
 class Carrier(Protocol):
@@ -59,13 +60,16 @@ class TcpConnection:
 
     __slots__ = (
         "_carrier",
+        "_heard_at",
         "_incoming",
         "_is_active",
+        "_is_left",
         "_must_acknowledge",
         "_outgoing",
         "_start",
         "_state",
         "_timer",
+        "_waits_since",
         "local",
         "max_segment",
         "owner",
@@ -84,11 +88,15 @@ class TcpConnection:
         self._start = start
         self._state = _State.SYN_SENT
         self._is_active = True
+        self._is_left = False
         limit = carrier.config.max_segment
         self._outgoing = Outgoing(start + 1, max_segment if limit is None else min(limit, max_segment))
         self._incoming: Incoming | None = None
         self._must_acknowledge = False
         self._timer = RetransmissionTimer(carrier.clock, self._on_silence)
+        # when something came from the far side, and since when it has taken nothing of what there is to send
+        self._heard_at: Instant = carrier.clock.now
+        self._waits_since: Instant = carrier.clock.now
 
     def __repr__(self) -> str:
         return f"TcpConnection({self.local} -> {self.remote}, {self._state.name})"
@@ -121,6 +129,8 @@ class TcpConnection:
 
     def write(self, payload: bytes) -> None:
         """Sends bytes after those before."""
+        if not self._outgoing.is_waiting:
+            self._waits_since = self._carrier.clock.now
         self._outgoing.append(payload)
         self._push()
 
@@ -138,12 +148,20 @@ class TcpConnection:
         return payload
 
     def finish(self) -> None:
-        """Sends a FIN after all bytes, and forgets what arrives."""
+        """Sends a FIN after all bytes; what arrives may still be read."""
+        if not self._outgoing.is_waiting:
+            self._waits_since = self._carrier.clock.now
         self._outgoing.finish()
-        self._push()
+        self._rest()
+
+    def leave(self) -> None:
+        """Sends a FIN after all bytes, and forgets what arrives."""
+        self._is_left = True
         if self._incoming is not None:
             self._incoming.discard()
-        self._rest()
+        if self._outgoing.is_finished:
+            self._linger()
+        self.finish()
 
     def abort(self) -> None:
         """Ends it at once, by an RST if the far side knows of it."""
@@ -165,6 +183,7 @@ class TcpConnection:
 
     def receive(self, packet: Packet, segment: Segment) -> None:
         """Takes a segment of this connection."""
+        self._heard_at = self._carrier.clock.now
         if self._state is _State.SYN_SENT:
             self._on_answer(packet, segment)
         elif segment.rst:
@@ -250,14 +269,14 @@ class TcpConnection:
         is_progress = acknowledgment > outgoing.una
         self._timer.acknowledge(acknowledgment)
         is_bare = not packet.payload and not segment.fin and not segment.syn
-        if is_progress or segment.window == 0:
-            self._timer.retries = 0
         if outgoing.acknowledge(acknowledgment, segment.window, is_bare=is_bare):
             self._retransmit()
         if is_progress:
+            self._waits_since = self._carrier.clock.now
+            self._timer.retries = 0
             self._timer.stop()
-            if outgoing.is_finished:
-                self._carrier.clock.schedule(self._carrier.clock.now + LINGER, TcpConnection._close, self)
+            if outgoing.is_finished and self._is_left:
+                self._linger()
             self.owner.on_writable()
         return self.is_open
 
@@ -297,7 +316,15 @@ class TcpConnection:
             self._timer.begin(self._outgoing.next)
             self._emit(piece)
         if not self._timer.is_armed and self._outgoing.is_waiting:
-            self._timer.arm_data()
+            self._arm_data()
+
+    def _arm_data(self) -> None:
+        self._timer.arm_data(self._patience)
+
+    @property
+    def _patience(self) -> Seconds:
+        """Returns how long the far side may still take nothing."""
+        return self._waits_since + self._carrier.config.stall_timeout - self._carrier.clock.now
 
     def _retransmit(self) -> None:
         self._timer.forget()
@@ -335,20 +362,25 @@ class TcpConnection:
     def _on_silence(self) -> None:
         """Sends again what nobody answered, or gives up."""
         if self._state is _State.OPEN:
-            tries = DATA_RETRIES
-        else:
-            tries = SYN_RETRIES if self._is_active else SYN_ACK_RETRIES
-        if self._timer.retries >= tries:
+            self._on_data_silence()
+        elif self._timer.retries >= (SYN_RETRIES if self._is_active else SYN_ACK_RETRIES):
             self._end(End.TIMED_OUT)
-            return
-        self._timer.retries += 1
-        if self._state is _State.OPEN:
-            self._outgoing.lose()
-            self._retransmit()
-            self._timer.arm_data()
         else:
+            self._timer.retries += 1
             self._timer.forget()
             self._send_syn()
+
+    def _on_data_silence(self) -> None:
+        if self._patience <= _INSTANT:
+            self._end(End.SLOW if self._heard_at > self._waits_since else End.TIMED_OUT)
+            return
+        self._timer.retries += 1
+        self._outgoing.lose()
+        self._retransmit()
+        self._arm_data()
+
+    def _linger(self) -> None:
+        self._carrier.clock.schedule(self._carrier.clock.now + LINGER, TcpConnection._close, self)
 
     def _end(self, end: End) -> None:
         if self._state is not _State.CLOSED:

@@ -63,10 +63,11 @@ class RetransmissionTimer:
         """Times the answer to a SYN."""
         self._arm(SYN_TIMEOUT * (1 << self.retries))
 
-    def arm_data(self) -> None:
-        """Times an acknowledgment."""
+    def arm_data(self, longest: Seconds = MAX_DATA_TIMEOUT) -> None:
+        """Times an acknowledgment, no longer than that."""
         rtt = SYN_TIMEOUT / 2 if self._rtt is None else self._rtt
-        self._arm(min(max(MIN_DATA_TIMEOUT, 2 * rtt) * (1 << self.retries), MAX_DATA_TIMEOUT))
+        delay = min(max(MIN_DATA_TIMEOUT, 2 * rtt) * (1 << self.retries), MAX_DATA_TIMEOUT)
+        self._arm(min(delay, longest))
 
     def stop(self) -> None:
         """Times nothing."""

@@ -11,16 +11,15 @@ from icepath.machine import (
     Arrival,
     Bytes,
     Close,
-    Closed,
     CloseReason,
     Connect,
     FailReason,
+    Handle,
     Opened,
     Security,
     Splice,
 )
 from icepath.net import Address
-from icepath.sim.byte_stream import HANDSHAKE_TIMEOUT
 from icepath.sim.link import LinkConfig
 from icepath.sim.packet import Loss
 from icepath.sim.tcp_config import TcpConfig
@@ -72,18 +71,22 @@ def test_nobody_answers() -> None:
     wire = Wire()
     wire.b.host.answers_closed_ports = False
     wire.a.say(Connect(ONE, None, SERVER))
-    wire.run(200.0)
+    wire.run(29.9)
+    assert wire.a.ends == []
+    wire.run(0.2)
     assert wire.a.ends == [(ONE, FailReason.TIMED_OUT)]
+    assert len(wire.segments("a")) == 5, "at 0, 1, 3, 7 and 15 s"
 
 
-@pytest.mark.parametrize("abort", [False, True])
-def test_closing_before_it_is_open_sends_nothing_more(abort: bool) -> None:
+@pytest.mark.parametrize(("early", "abort", "heard"), [(True, False, b"hello"), (True, True, b""), (False, False, b"")])
+def test_what_was_output_before_it_was_closed_goes_first(early: bool, abort: bool, heard: bytes) -> None:
     wire = Wire()
     wire.listen()
-    wire.a.say(Connect(ONE, None, SERVER), Bytes(ONE, b"hello"), Close(ONE, abort))
+    wire.a.say(Connect(ONE, None, SERVER), *([Bytes(ONE, b"hello")] if early else []), Close(ONE, abort))
     wire.run()
     assert wire.a.probe.arrivals == []
-    assert wire.b.probe.arrivals == []
+    assert wire.b.payload(FIRST) == heard
+    assert wire.b.ends == ([(FIRST, CloseReason.EOF)] if heard else [])
 
 
 # -- TLS -----------------------------------------------------------------------------------------------------------
@@ -140,9 +143,22 @@ def test_a_handshake_does_not_last_for_ever() -> None:
     wire = Wire()
     wire.listen(paused=True)
     wire.a.say(_connect())
-    wire.run(HANDSHAKE_TIMEOUT + 1.0)
+    wire.run(29.9)
+    assert wire.a.ends == []
+    wire.run(0.2)
     assert wire.a.ends == [(ONE, FailReason.TIMED_OUT)]
     assert wire.b.ends == [(FIRST, CloseReason.RESET)]
+
+
+def test_a_client_that_says_nothing_is_cut_off() -> None:
+    wire = Wire()
+    wire.listen(tls=TLS)
+    wire.a.say(_connect(security=Security.NONE))
+    wire.run(9.9)
+    assert wire.a.ends == []
+    wire.run(0.3)
+    assert wire.a.ends == [(ONE, CloseReason.RESET)]
+    assert wire.b.probe.arrivals == []
 
 
 def test_a_client_that_speaks_no_tls_is_never_accepted() -> None:
@@ -248,19 +264,39 @@ def test_what_may_be_dropped_is_dropped_whole_and_the_rest_has_a_limit() -> None
     wire.a.host.tcp.config = TcpConfig(high_water=100_000, limit=150_000)
     wire.listen(paused=True)
     wire.open()
-    wire.a.say(Bytes(ONE, bytes(90_000)), Bytes(ONE, b"\1" * 20_000, droppable=True))
-    wire.a.say(Bytes(ONE, b"\2" * 10_000, droppable=True), Bytes(ONE, b"\3" * 20_000))
-    assert wire.world.medium.losses == {Loss.QUEUE_FULL: 1}
+    wire.a.say(Bytes(ONE, bytes(90_000)), Bytes(ONE, b"\1" * 60_001, droppable=True))
+    wire.a.say(Bytes(ONE, b"\2" * 20_000, droppable=True), Bytes(ONE, b"\1", droppable=True))
+    wire.a.say(Bytes(ONE, b"\3" * 20_000))
+    assert wire.world.medium.losses == {Loss.QUEUE_FULL: 2}
     wire.run()
     assert wire.a.ends == []
     wire.b.say(Bytes(FIRST, b"x"))
     wire.run(5.0)
-    assert wire.b.payload(FIRST) == bytes(90_000) + b"\2" * 10_000 + b"\3" * 20_000
+    assert wire.b.payload(FIRST) == bytes(90_000) + b"\2" * 20_000 + b"\3" * 20_000
     wire.a.say(Bytes(ONE, bytes(150_001)), Bytes(ONE, bytes(150_001)), Bytes(ONE, b"x"))
     assert wire.a.ends == []
     wire.run()
     assert wire.a.ends == [(ONE, CloseReason.SLOW)]
     assert wire.b.ends == [(FIRST, CloseReason.RESET)]
+
+
+def test_too_much_before_it_is_open_is_a_failure() -> None:
+    wire = Wire()
+    wire.a.host.tcp.config = TcpConfig(high_water=0, limit=10)
+    wire.listen()
+    wire.a.say(Connect(ONE, None, SERVER), Bytes(ONE, bytes(11)))
+    wire.run()
+    assert wire.a.ends == [(ONE, FailReason.UNSUPPORTED)]
+    assert wire.b.probe.arrivals == []
+
+
+def test_a_far_side_that_takes_nothing_is_slow() -> None:
+    wire = Wire()
+    wire.listen(paused=True)
+    wire.open()
+    wire.a.say(Bytes(ONE, bytes(200_000)))
+    wire.run(40.0)
+    assert wire.a.ends == [(ONE, CloseReason.SLOW)]
 
 
 def test_one_that_is_slow_and_closed_at_once_is_not_reported() -> None:
@@ -303,7 +339,7 @@ def test_a_far_side_that_vanishes_times_out() -> None:
     wire.b.host.remove_interface("eth0")
     assert wire.b.ends == [(FIRST, CloseReason.RESET)]
     wire.a.say(Bytes(ONE, b"hello?"))
-    wire.run(1000.0)
+    wire.run(31.0)
     assert wire.a.ends == [(ONE, CloseReason.TIMED_OUT)]
 
 
@@ -330,8 +366,6 @@ class Relay:
                 return [Connect(TWO, None, Address("11.0.0.3", 9), paused=True)]
             case Opened(handle=handle) if handle == TWO:
                 return [Splice(FIRST, TWO)]
-            case Closed(handle=handle):
-                return [Close(TWO if handle == FIRST else FIRST)]
             case _:
                 return []
 
@@ -346,11 +380,12 @@ def test_a_splice_carries_bytes_both_ways_past_the_machine() -> None:
     wire.run(10.0)
     assert wire.a.payload(ONE) == b"first" + bytes(200_000)
     assert wire.b.heard(Bytes) == []
+    relay.third.answer = lambda arrival: ()
     wire.a.say(Bytes(ONE, b"bye"), Close(ONE))
     wire.run()
     assert relay.third.payload(FIRST).endswith(b"bye")
     assert relay.third.ends == [(FIRST, CloseReason.EOF)]
-    assert wire.b.ends == [(FIRST, CloseReason.EOF)]
+    assert wire.b.ends == [(TWO, CloseReason.EOF), (FIRST, CloseReason.EOF)], "both have finished"
 
 
 def test_a_splice_goes_at_the_slower_side_s_pace() -> None:
@@ -370,21 +405,43 @@ def test_a_splice_goes_at_the_slower_side_s_pace() -> None:
     assert len(relay.third.payload(FIRST)) == 400_000
 
 
-def test_what_is_left_of_a_splice_waits_for_its_close() -> None:
+@pytest.mark.parametrize(
+    ("handle", "abort", "reason"),
+    [(FIRST, False, CloseReason.EOF), (TWO, False, CloseReason.EOF), (FIRST, True, CloseReason.RESET)],
+)
+def test_both_ends_of_a_splice_end_together(handle: Handle, abort: bool, reason: CloseReason) -> None:
     wire = Wire()
     relay = Relay(wire)
     wire.a.say(Connect(ONE, None, SERVER))
     wire.run()
-    wire.b.answer = lambda arrival: ()
+    wire.b.say(Close(handle, abort))
+    assert wire.b.ends == []
+    wire.run()
+    assert wire.b.ends == [(TWO if handle == FIRST else FIRST, reason)]
+    assert wire.a.ends == [(ONE, reason)]
+    assert relay.third.ends == [(FIRST, reason)]
+
+
+def test_a_broken_side_breaks_the_other() -> None:
+    wire = Wire()
+    relay = Relay(wire)
+    wire.a.say(Connect(ONE, None, SERVER))
+    wire.run()
     wire.a.say(Close(ONE, abort=True))
     wire.run()
-    relay.third.say(Bytes(FIRST, b"too late"))
+    assert wire.b.ends == [(FIRST, CloseReason.RESET), (TWO, CloseReason.RESET)]
+    assert relay.third.ends == [(FIRST, CloseReason.RESET)]
+
+
+def test_a_side_that_was_never_opened_breaks_the_other() -> None:
+    wire = Wire()
+    wire.listen()
+    wire.b.answer = lambda arrival: (
+        [Connect(TWO, None, Address("2b00::1", 9)), Splice(FIRST, TWO)] if isinstance(arrival, Accepted) else []
+    )
+    wire.a.say(Connect(ONE, None, SERVER))
     wire.run()
-    assert wire.b.ends == [(FIRST, CloseReason.RESET)]
-    assert wire.b.heard(Bytes) == []
-    wire.b.say(Splice(FIRST, TWO), Close(TWO))
-    wire.run()
-    assert relay.third.ends == [(FIRST, CloseReason.EOF)]
+    assert wire.b.ends == [(TWO, FailReason.REFUSED), (FIRST, CloseReason.RESET)]
 
 
 def test_byte_streams_that_are_not_open_yet_may_be_spliced() -> None:
@@ -395,6 +452,21 @@ def test_byte_streams_that_are_not_open_yet_may_be_spliced() -> None:
         if isinstance(arrival, Accepted)
         else []
     )
-    wire.a.say(Connect(ONE, None, SERVER), Bytes(ONE, b"hello"))
+    wire.a.say(Connect(ONE, None, SERVER), Bytes(ONE, b"hello"), Close(ONE))
+    wire.run()
+    assert relay.third.payload(FIRST) == b"hello"
+    assert relay.third.ends == [(FIRST, CloseReason.EOF)]
+    wire.b.say(Splice(THREE, FIRST))
+    assert wire.b.ends == [(TWO, CloseReason.EOF), (FIRST, CloseReason.EOF)]
+
+
+def test_a_splice_is_for_good() -> None:
+    wire = Wire()
+    relay = Relay(wire)
+    wire.a.say(Connect(ONE, None, SERVER))
+    wire.run()
+    wire.b.say(Connect(THREE, None, Address("11.0.0.3", 9)), Splice(THREE, TWO), Splice(FIRST, THREE))
+    wire.run()
+    wire.a.say(Bytes(ONE, b"hello"))
     wire.run()
     assert relay.third.payload(FIRST) == b"hello"

@@ -21,7 +21,6 @@ from icepath.machine import (
     Unreachable,
 )
 from icepath.net import Address
-from icepath.sim import dtls
 from icepath.sim.dtls import BACKLOG
 from icepath.sim.link import LinkConfig
 from icepath.sim.packet import PacketRecord, Verdict
@@ -102,11 +101,11 @@ def test_nobody_answers() -> None:
     wire = Wire()
     wire.b.host.bind(B, PORT, owner=wire.b.runner)
     wire.a.say(CONNECT)
-    wire.run(62.0)
+    wire.run(29.9)
     assert wire.a.ends == []
-    wire.run(2.0)
+    wire.run(0.2)
     assert wire.a.ends == [(ONE, FailReason.TIMED_OUT)]
-    assert len(_kinds(wire)) == 6
+    assert len(_kinds(wire)) == 5, "at 0, 1, 3, 7 and 15 s"
 
 
 def test_nobody_listens() -> None:
@@ -281,5 +280,4 @@ def test_a_listener_does_not_mind_icmp() -> None:
     wire.a.host.free(own, wire.a.runner)
     wire.run()
     assert wire.b.probe.arrivals == []
-    assert dtls.FLIGHT_RETRIES == 5
     assert Handle(0) not in wire.b.accepted

@@ -23,3 +23,9 @@ def test_the_high_water_mark_is_within_the_limit(high_water: int) -> None:
     assert TcpConfig(high_water=10, limit=10).high_water == 10
     with pytest.raises(InvalidArgument, match=f"high_water is {high_water}, allowed are 0 to limit, 10"):
         TcpConfig(high_water=high_water, limit=10)
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "handshake_timeout", "stall_timeout"])
+def test_patience_is_more_than_nothing(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="must be more than 0"):
+        replace(TcpConfig(), **{name: 0.0})

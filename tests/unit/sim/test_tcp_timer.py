@@ -51,6 +51,13 @@ def test_data_waits_two_round_trips_at_least_200_ms(rtt: float | None, retries: 
     assert bench.data_timeout() == timeout
 
 
+def test_a_wait_may_be_cut_short() -> None:
+    bench = Bench()
+    bench.timer.arm_data(0.3)
+    bench.run(100.0)
+    assert bench.silences == [pytest.approx(0.3)]
+
+
 def test_round_trips_are_smoothed_and_one_is_measured_at_a_time() -> None:
     bench = Bench()
     bench.timer.begin(5)
