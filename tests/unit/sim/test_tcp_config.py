@@ -25,7 +25,12 @@ def test_the_high_water_mark_is_within_the_limit(high_water: int) -> None:
         TcpConfig(high_water=high_water, limit=10)
 
 
-@pytest.mark.parametrize("name", ["connect_timeout", "handshake_timeout", "stall_timeout"])
-def test_patience_is_more_than_nothing(name: str) -> None:
-    with pytest.raises(InvalidArgument, match="must be more than 0"):
-        replace(TcpConfig(), **{name: 0.0})
+def test_patience_is_more_than_nothing() -> None:
+    for wrong in ({"connect_timeout": 0.0}, {"handshake_timeout": 0.0}, {"stall_timeout": -1.0}):
+        patience = {"connect_timeout": 1.0, "handshake_timeout": 1.0, "stall_timeout": 1.0} | wrong
+        with pytest.raises(InvalidArgument, match="must be more than 0"):
+            TcpConfig(
+                connect_timeout=patience["connect_timeout"],
+                handshake_timeout=patience["handshake_timeout"],
+                stall_timeout=patience["stall_timeout"],
+            )

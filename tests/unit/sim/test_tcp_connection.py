@@ -329,7 +329,7 @@ def test_a_far_side_that_is_gone_times_out() -> None:
     assert bench.a.owner.told == ["open"]
     bench.run(0.2)
     assert bench.a.owner.told == ["open", End.TIMED_OUT]
-    assert [at for at, packet, _ in bench.sent] == [101.0, 101.2, 101.6, 102.4, 104.0, 107.2, 113.6, 126.4, 130.9]
+    assert [at for at, _, _ in bench.sent] == [101.0, 101.2, 101.6, 102.4, 104.0, 107.2, 113.6, 126.4, 130.9]
     assert bench.b.owner.told == ["open"]
 
 

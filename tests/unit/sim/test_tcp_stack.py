@@ -244,7 +244,7 @@ def test_what_is_not_sent_is_seen_in_the_capture() -> None:
     wire.listen()
     wire.a.host.tcp.config = TcpConfig(high_water=0)
     wire.open(Connect(ONE, OWN, SERVER))
-    wire.a.say(Bytes(ONE, b"lost", droppable=True))
+    wire.a.say(Bytes(ONE, b"sent", droppable=True), Bytes(ONE, b"lost", droppable=True))
     record = wire.records[-1]
     assert (record.source, record.destination, record.payload, record.loss) == (OWN, SERVER, b"lost", Loss.QUEUE_FULL)
 
