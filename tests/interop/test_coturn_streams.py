@@ -1,46 +1,51 @@
-"""STUN Bindings to a real coturn over TCP, TLS and DTLS: a tiny machine at work on sockets of this computer.
+"""The Allocation machine against a real coturn on loopback: over TCP, moving (RFC 8016), and for TCP (RFC 6062).
 
-Skips without `turnserver`; `make test-interop` runs it.
+Blocking sockets and one selector play the driver. Skips without `turnserver`; `make test-interop` runs it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
+import selectors
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
-import trustme
 
-from aio.echo_machine import LOOPS, LoopFactory, run
-from icepath.aio.driver import Driver
-from icepath.aio.running import Running
-from icepath.aio.tcp import StreamOptions
+from icepath.entropy import Secret
 from icepath.machine import (
-    Arrival,
     Bytes,
     Close,
-    Command,
+    Closed,
+    CloseReason,
     Connect,
+    Datagram,
     Event,
-    Failed,
-    FailReason,
     Handle,
     MachineClosed,
     Opened,
-    Security,
     Transport,
 )
-from icepath.net import Address, Instant
-from icepath.wire.attributes import XorMappedAddress
-from icepath.wire.framing import StunFramer
-from icepath.wire.message import MessageClass, Method, TransactionId, decode_message, encode_message
+from icepath.net import Address
+from icepath.stun.credentials import LongTermCredentials
+from icepath.turn.client.allocation import Allocation
+from icepath.turn.client.config import AllocationConfig
+from icepath.turn.client.events import (
+    Allocated,
+    ChannelBound,
+    Migrated,
+    PeerBytesReceived,
+    PeerConnected,
+    PeerDataReceived,
+    PermissionsInstalled,
+    RouteChosen,
+)
+from icepath.turn.client.routes import Route
 
 pytestmark = [
     pytest.mark.interop,
@@ -48,157 +53,255 @@ pytestmark = [
 ]
 
 HOST = "127.0.0.1"
-NAME = "turn.example"
-PATIENCE = 10.0
-HANDLE = Handle(1)
+EventT = TypeVar("EventT", bound=Event)
+# Nothing on loopback takes longer, in seconds.
+PATIENCE = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Told(Event):
-    """Reports what the server said our address is, and what it is, or why there was no answer."""
+class Client:
+    """An allocation, and the sockets it asks for."""
 
-    mapped: Address | None
-    local: Address | None = None
-    reason: FailReason | None = None
+    def __init__(self, server: Address, *transports: Transport, mobility: bool = False, tcp: bool = False) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.datagrams: dict[Address, socket.socket] = {}
+        self.streams: dict[Handle, socket.socket] = {}
+        self.events: list[Event] = []
+        clients.append(self)
+        self.local = self.bind()
+        config = AllocationConfig(
+            server,
+            self.local,
+            LongTermCredentials("u", Secret("p")),
+            routes=tuple(Route(server, transport) for transport in transports),
+            mobility=mobility,
+            relay_transport=Transport.TCP if tcp else Transport.UDP,
+        )
+        self.allocation = Allocation(
+            config, random_bytes=secrets.token_bytes, reserve_slot=lambda now: now, now=time.monotonic()
+        )
+        self.drain()
+
+    def bind(self) -> Address:
+        """Opens one more UDP socket."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((HOST, 0))
+        local = Address(*sock.getsockname())
+        self.datagrams[local] = sock
+        self.selector.register(sock, selectors.EVENT_READ, local)
+        return local
+
+    def drain(self) -> None:
+        while outputs := self.allocation.take_outputs():
+            for item in outputs:
+                match item:
+                    case Datagram():
+                        self.datagrams[item.local].sendto(item.payload, item.remote)
+                    case Bytes():
+                        self.streams[item.handle].sendall(item.payload)
+                    case Connect():
+                        self.connect(item)
+                    case Close():
+                        self.forget(item.handle)
+                    case Event():
+                        self.events.append(item)
+                    case _:
+                        raise AssertionError(item)
+
+    def connect(self, command: Connect) -> None:
+        assert command.local is not None
+        sock = socket.create_connection(command.remote, PATIENCE, source_address=command.local)
+        self.streams[command.handle] = sock
+        self.selector.register(sock, selectors.EVENT_READ, command.handle)
+        opened = Opened(command.handle, Address(*sock.getsockname()), command.remote)
+        self.allocation.receive(opened, now=time.monotonic())
+
+    def forget(self, handle: Handle) -> None:
+        sock = self.streams.pop(handle, None)
+        if sock is not None:
+            self.selector.unregister(sock)
+            sock.close()
+
+    def step(self) -> None:
+        for key, _ in self.selector.select(0.02):
+            if isinstance(key.data, Address):
+                payload, remote = self.datagrams[key.data].recvfrom(65536)
+                self.allocation.receive(Datagram(key.data, Address(*remote), payload), now=time.monotonic())
+            else:
+                self.read(key.data)
+        self.allocation.handle_timeout(now=time.monotonic())
+        self.drain()
+
+    def read(self, handle: Handle) -> None:
+        reason = CloseReason.EOF
+        try:
+            data = self.streams[handle].recv(65536)
+        except ConnectionResetError:
+            data, reason = b"", CloseReason.RESET
+        if data:
+            self.allocation.receive(Bytes(handle, data), now=time.monotonic())
+        else:
+            self.forget(handle)
+            self.allocation.receive(Closed(handle, reason), now=time.monotonic())
+
+    def wait_for(self, kind: type[EventT], meanwhile: Callable[[], object] = lambda: None) -> EventT:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            for event in self.events:
+                if isinstance(event, kind):
+                    self.events.remove(event)
+                    return event
+            meanwhile()
+            self.step()
+        raise AssertionError(f"no {kind.__name__} within {PATIENCE} s, but {self.events}")
+
+    def close(self) -> None:
+        self.allocation.close(now=time.monotonic())
+        self.drain()
+        self.wait_for(MachineClosed)
+
+    def free(self) -> None:
+        for sock in (*self.datagrams.values(), *self.streams.values()):
+            sock.close()
+        self.selector.close()
 
 
-class Asker:
-    """Is a machine that asks one server once, and then closes what it asked over."""
-
-    def __init__(self, connect: Connect) -> None:
-        self._outputs: list[Bytes | Command | Told | MachineClosed] = [connect]
-        self._framer = StunFramer()
-        self._local: Address | None = None
-
-    def receive(self, arrival: Arrival, *, now: Instant) -> None:
-        match arrival:
-            case Opened(local=local):
-                self._local = local
-                request = encode_message(
-                    Method.BINDING, MessageClass.REQUEST, TransactionId(secrets.token_bytes(12)), fingerprint=True
-                )
-                self._outputs.append(Bytes(HANDLE, request))
-            case Bytes(payload=payload):
-                for message in self._framer.feed(payload):
-                    found = decode_message(message).get(XorMappedAddress)
-                    mapped = None if found is None else found.address
-                    self._outputs += [Told(mapped, self._local), Close(HANDLE), MachineClosed()]
-            case Failed(reason=reason):
-                self._outputs += [Told(None, reason=reason), MachineClosed()]
-            case _:
-                raise AssertionError(arrival)
-
-    def handle_timeout(self, *, now: Instant) -> None: ...
-
-    def next_deadline(self) -> Instant | None:
-        return None
-
-    def close(self, *, now: Instant) -> None:
-        self._outputs.append(MachineClosed())
-
-    def take_outputs(self) -> Sequence[Bytes | Command | Told | MachineClosed]:
-        outputs, self._outputs = self._outputs, []
-        return outputs
+clients: list[Client] = []
 
 
-async def ask(server: Address, transport: Transport, security: Security, name: str, options: StreamOptions) -> Told:
-    """Runs the machine to its end."""
-    told: list[Told] = []
-
-    def on_event(event: Told | MachineClosed) -> None:
-        if isinstance(event, Told):
-            told.append(event)
-
-    alpn = () if security is Security.NONE else ("stun.nat-discovery",)
-    machine = Asker(Connect(HANDLE, None, server, transport, security, name, alpn))
-    running: Running[Told | MachineClosed] = Driver.current().run(machine, on_event, stream_options=options)
-    await running.wait_closed()
-    (only,) = told
-    return only
+@pytest.fixture(autouse=True)
+def _free() -> Iterator[None]:
+    """Closes the sockets of a test, however it went."""
+    yield
+    while clients:
+        clients.pop().free()
 
 
-@dataclass(frozen=True)
-class Server:
-    """Is a running coturn."""
-
-    plain: Address
-    secure: Address
-    cafile: str
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("coturn")
-    issuer = trustme.CA()
-    issuer.cert_pem.write_to_path(str(folder / "authority.pem"))
-    issued = issuer.issue_cert(NAME, HOST)
-    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
-    (folder / "certificate.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    plain, secure = free_port(), free_port()
-    command = [
-        *("turnserver", "-n", "--no-cli", "--simple-log", "-v", "-L", HOST, "-E", HOST, "-z", "--log-file=stdout"),
-        *("-p", str(plain), f"--tls-listening-port={secure}"),
-        *(f"--cert={folder / 'certificate.pem'}", f"--pkey={folder / 'key.pem'}"),
-        *(f"--pidfile={folder / 'pid'}", f"--db={folder / 'db'}"),
-    ]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
-    try:
-        # Each listener takes everything: coturn tells protocols apart by the first byte.
-        for port in (plain, secure):
-            await_text(process, log, f"DTLS/UDP listener opened on: {HOST}:{port}")
-            await_text(process, log, f"TLS/TCP listener opened on : {HOST}:{port}")
-        yield Server(Address(HOST, plain), Address(HOST, secure), str(folder / "authority.pem"))
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Address]:
+    """Returns the address of a coturn that gives tickets and relays to loopback."""
+    with socket.socket() as probe:
         probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+        address = Address(HOST, probe.getsockname()[1])
+    command = [
+        "turnserver", "-n", "--listening-ip", HOST, "--relay-ip", HOST, "--listening-port", str(address.port),
+        "--lt-cred-mech", "--user", "u:p", "--realm", "test", "--allow-loopback-peers", "--no-cli", "--mobility",
+        "--no-tls", "--no-dtls", "--pidfile", str(tmp_path / "pid"), "--log-file", "stdout", "--simple-log",
+        "--cli-password", secrets.token_hex(8),
+    ]  # fmt: skip
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(address, 0.1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield address
+        process.terminate()
 
 
-def await_text(process: subprocess.Popen[bytes], log: Path, text: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while text not in log.read_text(errors="replace"):
-        assert process.poll() is None, log.read_text(errors="replace")
-        assert time.monotonic() < end, log.read_text(errors="replace")
-        time.sleep(0.05)
+def echo_through(client: Client, payload: bytes) -> bytes:
+    """Sends a payload to a peer, has it sent back, and returns what arrives."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind((HOST, 0))
+        peer.settimeout(PATIENCE)
+        address = Address(*peer.getsockname())
+        client.allocation.permit([HOST], now=time.monotonic())
+        client.allocation.send(address, payload, now=time.monotonic())
+        client.drain()
+        data, relayed = peer.recvfrom(65536)
+        peer.sendto(data, relayed)
+        return client.wait_for(PeerDataReceived).payload
 
 
-WAYS = [
-    pytest.param(Transport.TCP, Security.NONE, id="TCP"),
-    pytest.param(Transport.TCP, Security.TLS, id="TLS"),
-    pytest.param(Transport.UDP, Security.DTLS, id="DTLS"),
-]
+def test_data_over_tcp(server: Address) -> None:
+    client = Client(server, Transport.TCP)
+    assert not client.wait_for(Allocated).is_reflexive
+    client.allocation.permit([HOST], now=time.monotonic())
+    client.wait_for(PermissionsInstalled)
+    for size in (1, 2, 3, 1201):
+        assert echo_through(client, bytes(size)) == bytes(size)
+    client.close()
 
 
-@pytest.mark.rfc("8489", "6.2.3")
-@pytest.mark.rfc("7350", "3")
-@pytest.mark.parametrize("loop_factory", LOOPS)
-@pytest.mark.parametrize(("transport", "security"), WAYS)
-def test_a_binding(server: Server, transport: Transport, security: Security, loop_factory: LoopFactory) -> None:
-    async def main() -> None:
-        address = server.plain if security is Security.NONE else server.secure
-        options = StreamOptions(cafile=server.cafile)
-        told = await asyncio.gather(*(ask(address, transport, security, NAME, options) for _ in range(5)))
-        assert len({answer.local for answer in told}) == 5
-        for answer in told:
-            assert answer.mapped is not None
-            assert answer.mapped == answer.local
+def test_channel_data_over_tcp(server: Address) -> None:
+    client = Client(server, Transport.TCP)
+    client.wait_for(Allocated)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind((HOST, 0))
+        peer.settimeout(PATIENCE)
+        address = Address(*peer.getsockname())
+        client.allocation.bind_channel(address, now=time.monotonic())
+        client.drain()
+        client.wait_for(ChannelBound)
+        for payload in (b"1", b"12345"):
+            client.allocation.send(address, payload, now=time.monotonic())
+            client.drain()
+            data, relayed = peer.recvfrom(65536)
+            assert data == payload
+            peer.sendto(data, relayed)
+            assert client.wait_for(PeerDataReceived).payload == payload
+    client.close()
 
-    run(main(), loop_factory)
+
+def test_udp_wins_the_race(server: Address) -> None:
+    client = Client(server, Transport.UDP, Transport.TCP)
+    client.wait_for(Allocated)
+    assert client.wait_for(RouteChosen).route.transport is Transport.UDP
+    client.close()
 
 
-@pytest.mark.rfc("8489", "6.2.3")
-@pytest.mark.parametrize(("transport", "security"), WAYS[1:])
-def test_a_server_of_another_name_is_not_asked(server: Server, transport: Transport, security: Security) -> None:
-    async def main() -> None:
-        options = StreamOptions(cafile=server.cafile)
-        told = await ask(server.secure, transport, security, "other.example", options)
-        assert told == Told(None, reason=FailReason.TLS_CERTIFICATE)
+@pytest.mark.rfc("8016", "3.2.2")
+def test_an_allocation_moves(server: Address) -> None:
+    """Over UDP: over TCP, coturn 4.6.1 resets the old connection and sends no message along the new one."""
+    client = Client(server, Transport.UDP, mobility=True)
+    relayed = client.wait_for(Allocated).relayed
+    assert client.allocation.is_mobile
+    client.allocation.permit([HOST], now=time.monotonic())
+    client.wait_for(PermissionsInstalled)
+    client.allocation.migrate(client.bind(), now=time.monotonic())
+    client.drain()
+    client.wait_for(Migrated)
+    assert client.allocation.relayed == relayed
+    assert echo_through(client, b"moved") == b"moved"
+    client.close()
 
-    run(main())
+
+@pytest.mark.rfc("6062", "4.3")
+def test_a_connection_to_a_peer(server: Address) -> None:
+    client = Client(server, Transport.TCP, tcp=True)
+    client.wait_for(Allocated)
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen()
+        listener.settimeout(PATIENCE)
+        peer = Address(*listener.getsockname())
+        client.allocation.permit([HOST], now=time.monotonic())
+        client.wait_for(PermissionsInstalled)
+        client.allocation.connect_peer(peer, now=time.monotonic())
+        client.drain()
+        connected = client.wait_for(PeerConnected)
+        assert connected.peer == peer
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.settimeout(PATIENCE)
+            client.allocation.send_to_peer(connected.handle, b"hello", now=time.monotonic())
+            client.drain()
+            assert accepted.recv(100) == b"hello"
+            accepted.sendall(b"and back")
+            assert client.wait_for(PeerBytesReceived).payload == b"and back"
+    client.close()
+
+
+@pytest.mark.rfc("6062", "4.4")
+def test_a_connection_from_a_peer(server: Address) -> None:
+    client = Client(server, Transport.TCP, tcp=True)
+    (relayed,) = client.wait_for(Allocated).relayed
+    client.allocation.permit([HOST], now=time.monotonic())
+    client.wait_for(PermissionsInstalled)
+    with socket.create_connection(relayed, PATIENCE) as peer:
+        connected = client.wait_for(PeerConnected)
+        assert connected.is_incoming
+        peer.sendall(b"hello")
+        assert client.wait_for(PeerBytesReceived).payload == b"hello"
+    client.close()

@@ -46,7 +46,9 @@ class PeerData:
         self._random_bytes: Final = random_bytes
 
     def send(self, path: Path, peer: Address, payload: bytes, dont_fragment: bool, now: Instant) -> None:
-        """Sends a payload that may be sent."""
+        """Sends a payload that may be sent; it is lost, as datagrams are, where the connection is."""
+        if path.is_closed:
+            return
         # ChannelData cannot carry DONT-FRAGMENT (RFC 8656 §3.5).
         channel = None if dont_fragment else self._channels.usable_channel(peer, now)
         if channel is not None:

@@ -94,6 +94,14 @@ class Mobility:
         self._paths.forget(path)
         self._fail(path, AllocationFailure.NOT_CONNECTED, None, word)
 
+    def outlives(self, path: Path) -> bool:
+        """Says whether the end of this path, the one in use, is not that of the allocation: it is moving."""
+        return self._moving is not None and path is self._requests.path
+
+    def on_old_lost(self, path: Path) -> None:
+        """Notes the end of the connection moved from: coturn resets it before we have its answer along the new one."""
+        self._paths.forget(path)
+
     def on_junk(self, path: Path) -> None:
         """Gives up a move whose connection, closed by now, brought what is no message."""
         self._fail(path, AllocationFailure.NOT_TURN, None, "")
@@ -137,3 +145,5 @@ class Mobility:
     def _fail(self, path: Path, reason: AllocationFailure, code: int | None, text: str) -> None:
         self._give_up(path)
         self._outbox.put(MigrationFailed(path.local, reason, code, text))
+        if self._requests.path.is_closed:
+            self._lease.abort(AllocationFailure.CONNECTION_LOST, "the connection ended while another was made")

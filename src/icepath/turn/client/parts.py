@@ -172,6 +172,8 @@ class Parts:
             self.ways.on_opened(arrival, path, now)
         elif isinstance(arrival, Failed):
             self.ways.on_failed(arrival, path, now)
+        elif self.mobility.outlives(path):
+            self.mobility.on_old_lost(path)
         else:
             self.ways.on_closed(arrival, path, now)
 

@@ -44,10 +44,6 @@ class Paths:
         """Returns the path of a byte stream or association, or None."""
         return self._streams.get(handle)
 
-    def is_gone(self, path: Path) -> bool:
-        """Says whether a path was a connection, and has ended."""
-        return path.handle is not None and path.handle not in self._streams
-
     def add(self, path: Path) -> Path:
         """Takes in a socket's path, and returns it."""
         self._datagrams.append(path)
@@ -62,7 +58,9 @@ class Paths:
 
     def forget(self, path: Path) -> bool:
         """Notes that a connection is no more; says whether there was one."""
-        return path.handle is not None and self._streams.pop(path.handle, None) is not None
+        was_open = path.handle is not None and self._streams.pop(path.handle, None) is not None
+        path.is_closed = path.is_closed or was_open
+        return was_open
 
     def close(self, path: Path | None, *, abort: bool) -> None:
         """Closes a path's connection, if it has one."""

@@ -271,7 +271,7 @@ class Requests:
         for item in self._table.due(now):
             transaction = item.transaction
             if isinstance(item, Retransmission):
-                self._outbox.put(transaction.context.path.wrap(transaction.payload))
+                self._send(transaction.context.path, transaction.payload)
                 continue
             failure = AllocationFailure.NO_ANSWER
             if item.integrity_violated:
@@ -313,7 +313,12 @@ class Requests:
             integrity=integrity,
             unsigned_errors=_UNSIGNED_REDIRECT if request.purpose is Purpose.ALLOCATE else UNSIGNED_ERRORS,
         )
-        self._outbox.put(path.wrap(payload))
+        self._send(path, payload)
+
+    def _send(self, path: Path, payload: bytes) -> None:
+        # While an allocation moves, its old connection may have ended: what goes there goes nowhere, and is repeated.
+        if not path.is_closed:
+            self._outbox.put(path.wrap(payload))
 
     def _confirm(self, authentication: Authentication | None) -> None:
         if authentication is None or authentication is not self._authentication:

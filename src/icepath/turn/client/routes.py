@@ -76,7 +76,7 @@ class Route:
 class Path:
     """Is a route in use: a five-tuple, or a byte stream or association by its handle."""
 
-    __slots__ = ("_framer", "_is_fresh", "handle", "is_reliable", "local", "remote", "route")
+    __slots__ = ("_framer", "_is_fresh", "handle", "is_closed", "is_reliable", "local", "remote", "route")
 
     def __init__(self, route: Route, local: Address, handle: Handle | None = None) -> None:
         self.route: Final = route
@@ -84,6 +84,8 @@ class Path:
         """Of a byte stream, with port 0 until it is open."""
         self.remote: Final = route.address
         self.handle: Final = handle
+        self.is_closed = False
+        """Whether its connection has ended: nothing may be sent along it."""
         self.is_reliable: Final = route.is_reliable
         self._framer: Final = StunFramer() if route.is_reliable else None
         # Nothing has come yet.

@@ -83,7 +83,7 @@ class Ways:
     @property
     def is_gone(self) -> bool:
         """Says whether the way in use has ended, so that nothing can be sent."""
-        return self._paths.is_gone(self._requests.path)
+        return self._requests.path.is_closed
 
     # -- the race ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,17 @@ from icepath.machine import Bytes, Datagram, DatagramDropped, DropReason, Handle
 from icepath.net import Address
 from icepath.turn.client.events import PeerDataReceived, PeerIcmpReceived
 from icepath.turn.client.routes import Route
-from icepath.wire.attributes import Attribute, Data, DontFragment, Icmp, UnknownAttribute, XorPeerAddress
+from icepath.wire.attributes import (
+    Attribute,
+    Data,
+    DontFragment,
+    Icmp,
+    Lifetime,
+    MobilityTicket,
+    UnknownAttribute,
+    XorPeerAddress,
+    XorRelayedAddress,
+)
 from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.message import MessageClass, Method, TransactionId, decode_message, encode_message
 from unit.turn.scripted import PEER, PEER6, RELAYED, SERVER, Play, bound, permitted
@@ -63,6 +73,18 @@ class TestSend:
         assert channel == Bytes(Handle(1), b"\x40\x00\x00\x0512345\0\0\0", droppable=True)
         assert indication.droppable
         assert decode_message(indication.payload).get(Data) == Data(b"1")
+
+    def test_on_a_connection_that_has_ended_it_is_lost(self) -> None:
+        play = Play(routes=(TCP,), mobility=True)
+        play.open(1)
+        ticket = MobilityTicket(b"ticket")
+        play.succeed(play.request(), XorRelayedAddress(RELAYED), Lifetime(600), ticket)
+        play.permit(PEER.host)
+        play.succeed(play.request())
+        play.allocation.migrate(Address("192.168.9.9", 0), now=0.0)
+        play.lose(1)
+        play.send(PEER, b"lost")
+        assert not play.sent_on
 
 
 class TestReceive:

@@ -284,13 +284,42 @@ class TestOverTcp:
         assert play.commands[-1] == Close(Handle(2), abort=True)
         assert play.allocation.relayed == (RELAYED,)
 
-    def test_the_old_one_ends_meanwhile(self) -> None:
+    def test_the_old_one_may_end_meanwhile(self) -> None:
+        """coturn resets it before we have the answer along the new one."""
+        play = mobile(TCP)
+        play.allocation.migrate(WIFI, now=0.0)
+        play.open(2)
+        request = play.request()
+        play.lose(1)
+        play.send(PEER, b"lost")
+        play.permit("203.0.113.99")
+        assert not play.sent_on
+        play.succeed(request, Lifetime(600), SECOND)
+        assert play.told(Migrated)
+        assert not play.told(AllocationLost)
+        assert not play.closed()
+        play.send(PEER, b"new")
+        assert [sent.handle for sent in play.sent_on] == [2]
+
+    def test_the_old_one_ends_and_the_new_one_fails(self) -> None:
         play = mobile(TCP)
         play.allocation.migrate(WIFI, now=0.0)
         play.lose(1)
-        assert play.told(AllocationLost)
-        assert play.closed() == [2]
+        assert not play.told(AllocationLost)
+        play.fail(2)
+        assert play.told(MigrationFailed)
+        (lost,) = play.told(AllocationLost)
+        assert lost.reason is AllocationFailure.CONNECTION_LOST
         assert play.allocation.next_deadline() is None
+
+    def test_nothing_is_sent_along_the_old_one_while_closing(self) -> None:
+        play = mobile(TCP)
+        play.allocation.migrate(WIFI, now=0.0)
+        play.lose(1)
+        play.close()
+        assert play.closed() == [2]
+        play.run_to(1.0)
+        assert play.events[-1] == MachineClosed()
 
     def test_closing_closes_both(self) -> None:
         play = mobile(TCP)

@@ -290,6 +290,7 @@ class TestMobility:
         play.receive_on(2, b"junk")
         assert play.told(MigrationFailed)
         play.allocation.migrate(moved, now=0.0)
+        play.lose(1)
         play.open(3, moved)
         play.succeed(play.requests()[-1], Lifetime(600), ticket)
         assert play.told(Migrated) == [Migrated(moved)]

@@ -36,7 +36,7 @@ class TestDatagrams:
         assert desk.paths.of_datagram(OTHER, SERVER) is other
         assert desk.paths.of_datagram(LOCAL, SERVER6) is DropReason.WRONG_ADDRESS
         assert desk.paths.of_datagram(SERVER6, SERVER) is DropReason.UNKNOWN_LOCAL_ADDRESS
-        assert not desk.paths.is_gone(one)
+        assert not one.is_closed
 
     def test_are_given_up(self) -> None:
         desk = Desk()
@@ -57,7 +57,7 @@ class TestConnections:
         assert desk.said() == [Connect(Handle(1), source, SERVER)]
         assert desk.paths.of_stream(Handle(1)) is path
         assert desk.paths.of_stream(Handle(2)) is None
-        assert not desk.paths.is_gone(path)
+        assert not path.is_closed
 
     def test_without_a_source_the_driver_has_its_choice(self) -> None:
         desk = Desk()
@@ -74,7 +74,7 @@ class TestConnections:
         desk.paths.close(path, abort=True)
         desk.paths.drop(path)
         assert desk.said() == [Close(Handle(1), abort=True)]
-        assert desk.paths.is_gone(path)
+        assert path.is_closed
 
     def test_that_ended_by_themselves_are_not_closed(self) -> None:
         desk = Desk()

@@ -563,6 +563,15 @@ class TestPaths:
         desk.requests.leave()
         assert desk.requests.next_deadline() is None
 
+    def test_nothing_is_sent_on_a_connection_that_has_ended(self) -> None:
+        desk = Desk()
+        path = Path(TCP, LOCAL, Handle(1))
+        desk.requests.take(path)
+        path.is_closed = True
+        assert desk.requests.submit(REFRESH, 0.0)
+        assert desk.outbox.take() == []
+        assert desk.requests.take_due(DEFAULT_TI)
+
     def test_one_purpose_is_forgotten(self) -> None:
         desk = Desk(0.0, 5.0, 5.0)
         probe = Request(Purpose.PROBE, (), True, path=Path(Route(OTHER_SERVER), LOCAL))
