@@ -183,7 +183,7 @@ def _nsec(data: bytes, start: int, end: int) -> tuple[int, ...] | None:
         _, offset = _name(data, start)
     except DecodeError:
         return None
-    block = data[offset:end]
+    block = data[offset:end] if offset < end else b""
     if len(block) < 3 or block[0] or not 1 <= block[1] <= 32 or len(block) != 2 + block[1]:
         return None
     return tuple(8 * index + bit for index, byte in enumerate(block[2:]) for bit in range(8) if byte & (0x80 >> bit))

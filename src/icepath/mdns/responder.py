@@ -37,8 +37,10 @@ PROBE_INTERVAL: Final[Seconds] = 0.25
 # RFC 6762 §5.4: who has not multicast a record within a quarter of its TTL does so, though asked for a unicast.
 RECENT: Final[Seconds] = TTL / 4
 # RFC 6762 §6.3 and §7.2: others may answer as well, or more known answers may follow.
-SHARED_DELAY: Final = (0.020, 0.120)
-TRUNCATED_DELAY: Final = (0.400, 0.500)
+MIN_SHARED_DELAY: Final[Seconds] = 0.020
+MAX_SHARED_DELAY: Final[Seconds] = 0.120
+MIN_TRUNCATED_DELAY: Final[Seconds] = 0.400
+MAX_TRUNCATED_DELAY: Final[Seconds] = 0.500
 # Each takes 110 bytes: so many fit into any link's packet.
 NAMES_PER_MESSAGE: Final = 8
 
@@ -198,6 +200,8 @@ class Responder:
                 # RFC 6762 §7.2: the rest of what the one who asked knows; a farewell of ours is not undone by it.
                 self._hush(_Place(port.link, name))
         wanted = [each for each in asked if each.name not in known]
+        if not wanted:
+            return
         probed = {record.name for record in message.proposed}
         delay = self._delay(message, is_alone=len(asked) == len(message.questions))
         for name in dict.fromkeys(each.name for each in wanted):
@@ -215,8 +219,8 @@ class Responder:
     def _delay(self, message: MdnsMessage, *, is_alone: bool) -> Seconds:
         """Returns how long to wait: who alone can answer everything answers at once (RFC 6762 §6)."""
         if message.is_truncated:
-            return jitter(*TRUNCATED_DELAY, self._random_bytes)
-        return 0.0 if is_alone else jitter(*SHARED_DELAY, self._random_bytes)
+            return jitter(MIN_TRUNCATED_DELAY, MAX_TRUNCATED_DELAY, self._random_bytes)
+        return 0.0 if is_alone else jitter(MIN_SHARED_DELAY, MAX_SHARED_DELAY, self._random_bytes)
 
     def _answer(
         self,
