@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import resource
 import socket
 import statistics
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -109,6 +111,36 @@ async def bare(load: Load) -> float:
     return spent
 
 
+async def floor(load: Load) -> float:
+    """Receives with a reader, a list and a future: what any layer on this event loop costs at least."""
+    loop = asyncio.get_running_loop()
+    queue: deque[bytes] = deque()
+    waiting: list[asyncio.Future[None]] = []
+
+    def readable() -> None:
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(64):
+                queue.append(sock.recv(65_535))
+        if waiting:
+            waiting.pop().set_result(None)
+
+    async def receive() -> bytes:
+        while not queue:
+            waiting.append(loop.create_future())
+            await waiting[-1]
+        return queue.popleft()
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        loop.add_reader(sock, readable)
+        with Flood(Address("127.0.0.1", 0), Address(*sock.getsockname()), load):
+            spent = await measured(receive, load.packets)
+        loop.remove_reader(sock)
+    return spent
+
+
 class FlowMachine:
     """Permits one flow and does nothing else."""
 
@@ -194,7 +226,7 @@ def cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-WAYS: dict[str, Way] = {"bare endpoint": bare, "driver, flow": driver, "Connection": connection}
+WAYS: dict[str, Way] = {"bare endpoint": bare, "bare reader": floor, "driver, flow": driver, "Connection": connection}
 
 
 # -- the sender ---------------------------------------------------------------------------------------
