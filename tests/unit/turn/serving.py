@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icepath.entropy import Secret
-from icepath.machine import Arrival, Bind, Close, Datagram, Event, Failed, FailReason, Handle, Opened
+from icepath.machine import Arrival, Bind, Bytes, Close, Datagram, Event, Failed, FailReason, Handle, Opened
 from icepath.net import Address, Instant
 from icepath.stun.authenticator import Authenticator, AuthenticatorConfig, User
 from icepath.stun.credentials import LongTermCredentials, derive_key
@@ -55,6 +55,7 @@ class Desk:
         max_allocations_per_user: int = 10,
         max_permissions: int = 10,
         max_channels: int = 10,
+        max_streams: int = 3,
         software: str | None = None,
     ) -> None:
         self.authenticator = Authenticator(AuthenticatorConfig(REALM, Secret("0123456789abcdef"), ()), _find_user)
@@ -68,18 +69,22 @@ class Desk:
             max_allocations_per_user=max_allocations_per_user,
             max_permissions=max_permissions,
             max_channels=max_channels,
+            max_streams=max_streams,
             software=software,
         )
         self.server = TurnServer(config, random_bytes=bytes, now=self.now)
         self._count = 0
         self.commands: list[Bind | Close] = []
         self.sent: list[Datagram] = []
+        self.streamed: list[Bytes] = []
         self.events: list[Event] = []
 
     def drain(self) -> None:
         for output in self.server.take_outputs():
             if isinstance(output, Datagram):
                 self.sent.append(output)
+            elif isinstance(output, Bytes):
+                self.streamed.append(output)
             elif isinstance(output, Bind | Close):
                 self.commands.append(output)
             else:

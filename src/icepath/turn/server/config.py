@@ -32,7 +32,7 @@ class TurnServerConfig:
     """
 
     listen: tuple[Address, ...]
-    """The driver's sockets that clients talk to."""
+    """The driver's sockets and listeners that clients talk to."""
     relay_hosts: tuple[str, ...]
     """One host per family that relayed addresses are taken from; a family without one is refused (440)."""
     authenticator: Authenticator | None = None
@@ -46,6 +46,8 @@ class TurnServerConfig:
     max_permissions: int = 100
     """Per allocation, as are channels."""
     max_channels: int = 100
+    max_streams: int = 1000
+    """Byte streams and DTLS associations of clients."""
     software: str | None = None
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from icepath.machine import Datagram
+from icepath.machine import Bytes, Datagram, Handle
 from icepath.net import Address
 from icepath.turn.server.policy import REASONS
 from icepath.wire.attributes import Attribute, ErrorCode, Software
@@ -18,10 +18,17 @@ from icepath.wire.message import Message, MessageClass, encode_message
 
 
 class FiveTuple(NamedTuple):
-    """Names an allocation; the transport is always UDP here (RFC 8656 §6)."""
+    """Names an allocation (RFC 8656 §6): the handle tells a byte stream's client from the UDP one at its address."""
 
     server: Address
     client: Address
+    handle: Handle | None = None
+
+    def carry(self, payload: bytes, *, is_data: bool = False) -> Datagram | Bytes:
+        """Returns what takes a message to the client; a driver in distress may drop `is_data`."""
+        if self.handle is None:
+            return Datagram(self.server, self.client, payload)
+        return Bytes(self.handle, payload, is_data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +42,19 @@ class Exchange:
     key: IntegrityKey | None = field(default=None, repr=False)
     integrity: Integrity = Integrity.SHA1
 
-    def success(self, attributes: tuple[Attribute, ...]) -> Datagram:
+    def success(self, attributes: tuple[Attribute, ...]) -> Datagram | Bytes:
         """Returns a success response."""
         return self._reply(MessageClass.SUCCESS, attributes)
 
-    def error(self, code: int) -> Datagram:
+    def error(self, code: int) -> Datagram | Bytes:
         """Returns an error response with the code's usual reason phrase."""
         return self.refusal((ErrorCode(code, REASONS[code]),))
 
-    def refusal(self, attributes: tuple[Attribute, ...]) -> Datagram:
+    def refusal(self, attributes: tuple[Attribute, ...]) -> Datagram | Bytes:
         """Returns an error response whose attributes were decided elsewhere."""
         return self._reply(MessageClass.ERROR, attributes)
 
-    def _reply(self, message_class: MessageClass, attributes: tuple[Attribute, ...]) -> Datagram:
+    def _reply(self, message_class: MessageClass, attributes: tuple[Attribute, ...]) -> Datagram | Bytes:
         if self.software is not None:
             attributes = (*attributes, Software(self.software))
         payload = encode_message(
@@ -59,4 +66,4 @@ class Exchange:
             integrity=self.integrity,
             fingerprint=self.request.has_fingerprint,
         )
-        return Datagram(self.five_tuple.server, self.five_tuple.client, payload)
+        return self.five_tuple.carry(payload)

@@ -1,12 +1,13 @@
-"""A TURN server as a machine: the smallest that tests and the simulator need (RFC 8656 over UDP).
+"""A TURN server as a machine: the smallest that tests and the simulator need (RFC 8656).
 
 It denies nothing but what its config says, has no bandwidth limits and no reservations: it runs in
 simulators and tests, and must not face the Internet as it is. Binding is answered too. Relay sockets are
-asked for by `Bind`; clients come in on the addresses in `listen`.
+asked for by `Bind`; clients come in on the addresses in `listen`, by UDP, TCP, TLS or DTLS.
 
-Strategy: here are routing and data. requests.py decides what a request does and answers it, ports.py has the
-sockets, policy.py the rules that need no state. Of retransmissions, an Allocate is known by its transaction
-id, all else is simply done again (RFC 8656 §5, the "stateless stack approach").
+Strategy: here are routing and data. streams.py knows the clients that come by a byte stream, requests.py decides
+what a request does and answers it, ports.py has the sockets, policy.py the rules that need no state. Of
+retransmissions, an Allocate is known by its transaction id, all else is simply done again (RFC 8656 §5, the
+"stateless stack approach").
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from typing import Final, final
 
 from icepath.errors import DecodeError
 from icepath.machine import (
+    Accepted,
     Arrival,
     Bytes,
+    Close,
     Closed,
     Command,
     Datagram,
     DropReason,
     Failed,
+    Handle,
     MachineClosed,
     Opened,
     Unreachable,
@@ -33,11 +37,12 @@ from icepath.outbox import Outbox
 from icepath.stun.responder import BindingResponder, ResponderConfig
 from icepath.stun.transaction import drop_reason
 from icepath.turn.server.allocations import AllocationTable, ServerAllocation
-from icepath.turn.server.config import TurnServerConfig, TurnServerEvent
+from icepath.turn.server.config import EndReason, TurnServerConfig, TurnServerEvent
 from icepath.turn.server.exchange import FiveTuple
 from icepath.turn.server.policy import PeerPolicy
 from icepath.turn.server.ports import Ports
 from icepath.turn.server.requests import RequestHandler
+from icepath.turn.server.streams import ClientStreams
 from icepath.wire.attributes import Attribute, Data, DontFragment, Icmp, XorPeerAddress
 from icepath.wire.channel_data import decode_channel_data, encode_channel_data
 from icepath.wire.message import Message, MessageClass, Method, TransactionId, decode_message, encode_message
@@ -70,6 +75,7 @@ class TurnServer:
         "_ports",
         "_random_bytes",
         "_responder",
+        "_streams",
         "_table",
     )
 
@@ -80,6 +86,7 @@ class TurnServer:
         self._table = AllocationTable()
         self._ports = Ports(config, self._table, self._outbox)
         self._handler = RequestHandler(config, self._table, self._ports, PeerPolicy(config.denied), self._outbox)
+        self._streams = ClientStreams(config.max_streams)
         self._responder = BindingResponder(ResponderConfig(software=config.software))
         self._is_closed = False
         self._now: Instant = -_LATEST
@@ -99,20 +106,32 @@ class TurnServer:
             dropped = self._receive_datagram(arrival, now)
             if dropped is not None:
                 self._outbox.drop(dropped, remote=arrival.remote, now=now)
+        elif isinstance(arrival, Bytes):
+            self._on_bytes(arrival, now)
+        elif isinstance(arrival, Accepted):
+            self._on_accepted(arrival, now)
         elif isinstance(arrival, Opened):
             self._ports.on_opened(arrival, now)
         elif isinstance(arrival, (Failed, Closed)):
-            self._ports.on_gone(arrival.handle, now)
+            self._on_gone(arrival.handle, now)
         elif isinstance(arrival, Unreachable):
             self._on_unreachable(arrival, now)
 
     def handle_timeout(self, *, now: Instant) -> None:
-        """Ends the allocations whose time is over."""
-        self._ports.handle_timeout(self._advance(now))
+        """Ends the allocations whose time is over, and streams that have none."""
+        now = self._advance(now)
+        self._ports.handle_timeout(now)
+        while (handle := self._streams.pop_idle(now)) is not None:
+            five_tuple = self._streams.client_of(handle)
+            if five_tuple is not None and self._table.get(five_tuple) is not None:
+                self._streams.keep(handle, now)
+            else:
+                self._close_stream(handle)
 
     def next_deadline(self) -> Instant | None:
-        """Returns when the next allocation expires, or None."""
-        return self._ports.next_deadline()
+        """Returns when the next allocation expires or stream is looked at, or None."""
+        deadlines = (self._ports.next_deadline(), self._streams.next_deadline())
+        return min([deadline for deadline in deadlines if deadline is not None], default=None)
 
     def close(self, *, now: Instant) -> None:
         """Ends every allocation, and the server, at once."""
@@ -121,6 +140,8 @@ class TurnServer:
             return
         self._is_closed = True
         self._ports.end_all()
+        for handle in self._streams.handles():
+            self._close_stream(handle)
         self._outbox.put(MachineClosed())
 
     def take_outputs(self) -> Sequence[Datagram | Bytes | Command | TurnServerEvent]:
@@ -135,36 +156,42 @@ class TurnServer:
             return self._relay_to_client(allocation, datagram, now)
         if datagram.local not in self._listen:
             return DropReason.UNKNOWN_LOCAL_ADDRESS
+        return self._on_message(FiveTuple(datagram.local, datagram.remote), datagram.payload, now)
+
+    def _on_message(self, client: FiveTuple, payload: bytes, now: Instant) -> DropReason | None:
         try:
-            if flow_channel(datagram.payload) is not None:
-                return self._on_channel_data(datagram, now)
-            message = decode_message(datagram.payload)
+            if flow_channel(payload) is not None:
+                return self._on_channel_data(client, payload, now)
+            message = decode_message(payload)
         except DecodeError as failure:
             return drop_reason(failure)
         if message.method == Method.BINDING:
-            self._responder.receive(datagram, now=now)
-            for output in self._responder.take_outputs():
-                self._outbox.put(output)
+            self._respond(client, payload, now)
             return None
         if message.message_class is MessageClass.REQUEST and not message.is_rfc3489:
-            return self._handler.handle(message, FiveTuple(datagram.local, datagram.remote), now)
+            return self._handler.handle(message, client, now)
         if message.message_class is MessageClass.INDICATION and message.method == Method.SEND:
-            return self._on_send(message, datagram, now)
+            return self._on_send(message, client, now)
         return DropReason.UNEXPECTED_MESSAGE
 
-    def _on_channel_data(self, datagram: Datagram, now: Instant) -> DropReason | None:
-        data = decode_channel_data(datagram.payload)
-        allocation = self._table.get(FiveTuple(datagram.local, datagram.remote))
+    def _respond(self, client: FiveTuple, payload: bytes, now: Instant) -> None:
+        self._responder.receive(Datagram(client.server, client.client, payload), now=now)
+        for output in self._responder.take_outputs():
+            self._outbox.put(client.carry(output.payload) if isinstance(output, Datagram) else output)
+
+    def _on_channel_data(self, client: FiveTuple, payload: bytes, now: Instant) -> DropReason | None:
+        data = decode_channel_data(payload)
+        allocation = self._table.get(client)
         peer = None if allocation is None else allocation.channels.peer_of(data.channel, now)
         if allocation is None or peer is None:
             return DropReason.UNKNOWN_CHANNEL
         return self._relay_to_peer(allocation, peer, data.payload, dont_fragment=False)
 
-    def _on_send(self, message: Message, datagram: Datagram, now: Instant) -> DropReason | None:
+    def _on_send(self, message: Message, client: FiveTuple, now: Instant) -> DropReason | None:
         peer, data = message.get(XorPeerAddress), message.get(Data)
         if peer is None or data is None or message.unknown_required:
             return DropReason.MALFORMED
-        allocation = self._table.get(FiveTuple(datagram.local, datagram.remote))
+        allocation = self._table.get(client)
         # RFC 8656 §11.2: a permission is needed; sending does not refresh it.
         if (
             allocation is None
@@ -173,7 +200,7 @@ class TurnServer:
         ):
             return DropReason.NO_PERMISSION
         # RFC 8656 §13.1-13.3: only what is IPv4 on both sides has a DF bit to set; elsewhere it "MUST be ignored".
-        is_ipv4 = not (peer.address.is_ipv6 or datagram.remote.is_ipv6)
+        is_ipv4 = not (peer.address.is_ipv6 or client.client.is_ipv6)
         dont_fragment = is_ipv4 and message.get(DontFragment) is not None
         return self._relay_to_peer(allocation, peer.address, data.payload, dont_fragment=dont_fragment)
 
@@ -192,15 +219,52 @@ class TurnServer:
             return DropReason.NO_PERMISSION
         if len(payload) > _MAX_RELAYED:
             return DropReason.LIMIT
+        client = allocation.exchange.five_tuple
         channel = allocation.channels.channel_to(peer, now)
         if channel is not None:
-            message = encode_channel_data(channel, payload)
+            # RFC 8656 §12.5: over TCP and TLS the padding "MUST" be there, over UDP it is not required.
+            message = encode_channel_data(channel, payload, padded=client.handle is not None)
         else:
             message = self._encode_data(peer, Data(payload))
-        self._outbox.put(
-            Datagram(allocation.exchange.five_tuple.server, allocation.exchange.five_tuple.client, message)
-        )
+        self._outbox.put(client.carry(message, is_data=True))
         return None
+
+    # -- byte streams ----------------------------------------------------------------------------------------
+
+    def _on_accepted(self, accepted: Accepted, now: Instant) -> None:
+        if accepted.listener not in self._listen or not self._streams.accept(accepted, now):
+            self._outbox.put(Close(accepted.handle, abort=True))
+
+    def _on_bytes(self, arrival: Bytes, now: Instant) -> None:
+        client = self._streams.client_of(arrival.handle)
+        if client is None:
+            return
+        messages = self._streams.read(arrival)
+        if isinstance(messages, DropReason):
+            self._outbox.drop(messages, remote=client.client, now=now)
+            self._close_stream(arrival.handle, abort=True)
+            return
+        for message in messages:
+            dropped = self._on_message(client, message, now)
+            if dropped is not None:
+                self._outbox.drop(dropped, remote=client.client, now=now)
+
+    def _on_gone(self, handle: Handle, now: Instant) -> None:
+        client = self._streams.forget(handle)
+        if client is None:
+            self._ports.on_gone(handle, now)
+            return
+        allocation = self._table.get(client)
+        if allocation is not None:
+            # An allocation is named by its five-tuple (RFC 8656 §6), which ends with the connection.
+            self._ports.end(allocation, EndReason.CLOSED, family=None)
+
+    def _close_stream(self, handle: Handle, *, abort: bool = False) -> None:
+        client = self._streams.forget(handle)
+        allocation = None if client is None else self._table.get(client)
+        if allocation is not None:
+            self._ports.end(allocation, EndReason.CLOSED, family=None)
+        self._outbox.put(Close(handle, abort))
 
     def _on_unreachable(self, arrival: Unreachable, now: Instant) -> None:
         """Tells the client of an ICMP error about what was relayed for it (RFC 8656 §11.5)."""
@@ -217,9 +281,7 @@ class TurnServer:
         )
         icmp = Icmp(arrival.icmp_type, arrival.icmp_code & 0xFF, max(0, arrival.mtu) & 0xFFFFFFFF if has_mtu else 0)
         message = self._encode_data(arrival.remote, icmp)
-        self._outbox.put(
-            Datagram(allocation.exchange.five_tuple.server, allocation.exchange.five_tuple.client, message)
-        )
+        self._outbox.put(allocation.exchange.five_tuple.carry(message, is_data=True))
 
     def _encode_data(self, peer: Address, content: Attribute) -> bytes:
         transaction_id = TransactionId(self._random_bytes(12))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from icepath.machine import Bytes, Datagram, Handle
 from icepath.turn.server.exchange import Exchange, FiveTuple
 from icepath.wire.attributes import ErrorCode, Lifetime, Nonce, Software
 from icepath.wire.integrity import Integrity, IntegrityKey
@@ -32,6 +33,7 @@ def exchange(
 
 def test_success_goes_back_where_the_request_came_from() -> None:
     datagram = exchange().success((Lifetime(5),))
+    assert isinstance(datagram, Datagram)
     assert (datagram.local, datagram.remote) == (LISTEN, CLIENT)
     message = decode_message(datagram.payload)
     assert (message.method, message.message_class) == (Method.REFRESH, MessageClass.SUCCESS)
@@ -66,3 +68,11 @@ def test_software_is_added_when_configured() -> None:
 
 def test_repr_hides_the_key() -> None:
     assert "0123" not in repr(exchange(key=KEY))
+
+
+def test_a_client_on_a_byte_stream_is_answered_there() -> None:
+    client = FiveTuple(LISTEN, CLIENT, Handle(-1))
+    assert client != FIVE_TUPLE
+    assert client.carry(b"answer") == Bytes(Handle(-1), b"answer")
+    assert client.carry(b"data", is_data=True) == Bytes(Handle(-1), b"data", droppable=True)
+    assert FIVE_TUPLE.carry(b"data", is_data=True) == Datagram(LISTEN, CLIENT, b"data")

@@ -5,6 +5,10 @@ import math
 import pytest
 
 from icepath.machine import (
+    Accepted,
+    Bind,
+    Bytes,
+    Close,
     Closed,
     CloseReason,
     Datagram,
@@ -16,6 +20,7 @@ from icepath.machine import (
     FlowUsed,
     Handle,
     MachineClosed,
+    Opened,
     Unreachable,
 )
 from icepath.net import Address
@@ -360,3 +365,120 @@ class TestMachine:
         desk.run_to(599.0)
         desk.run_to(599.0)
         assert not desk.events
+
+
+class TestByteStreams:
+    HANDLE = Handle(-1)
+
+    def accepted(self, desk: Desk, *, listener: Address = LISTEN, handle: Handle = HANDLE) -> None:
+        desk.arrive(Accepted(handle, listener, LISTEN, CLIENT))
+
+    def tell(self, desk: Desk, payload: bytes) -> None:
+        desk.arrive(Bytes(self.HANDLE, payload))
+
+    def allocated(self, *, channel: bool = False) -> Desk:
+        """Returns a server with an allocation over TCP that may talk to PEER."""
+        desk = Desk(hosts=(RELAY4,))
+        self.accepted(desk)
+        self.tell(desk, desk.encode(Method.ALLOCATE, RequestedTransport()))
+        (bind,) = [each for each in desk.commands if isinstance(each, Bind)]
+        desk.arrive(Opened(bind.handle, RELAYED))
+        self.tell(desk, desk.encode(Method.CREATE_PERMISSION, XorPeerAddress(PEER)))
+        if channel:
+            self.tell(desk, desk.encode(Method.CHANNEL_BIND, ChannelNumber(0x4000), XorPeerAddress(PEER)))
+        answers = [decode_message(each.payload) for each in desk.streamed]
+        assert {answer.message_class for answer in answers} == {MessageClass.SUCCESS}
+        desk.streamed.clear()
+        desk.commands.clear()
+        return desk
+
+    def test_a_binding_request_is_answered_by_the_same_stream(self) -> None:
+        desk = Desk()
+        self.accepted(desk)
+        self.tell(desk, desk.encode(Method.BINDING))
+        (answer,) = desk.streamed
+        assert answer.handle == self.HANDLE
+        assert decode_message(answer.payload).get(XorMappedAddress) == XorMappedAddress(CLIENT)
+
+    def test_the_udp_client_at_the_same_address_is_somebody_else(self) -> None:
+        desk = self.allocated()
+        desk.receive(send_indication(XorPeerAddress(PEER), Data(b"data")))
+        assert reasons(desk) == [DropReason.NO_PERMISSION]
+        assert desk.server.allocation_count == 1
+
+    @pytest.mark.rfc("8656", "12.5")
+    def test_data_goes_both_ways_and_channel_data_is_padded(self) -> None:
+        desk = self.allocated(channel=True)
+        self.tell(desk, encode_channel_data(0x4000, b"out", padded=True))
+        assert desk.sent == [Datagram(RELAYED, PEER, b"out")]
+        desk.receive(b"in", local=RELAYED, remote=PEER)
+        assert desk.streamed == [Bytes(self.HANDLE, encode_channel_data(0x4000, b"in", padded=True), droppable=True)]
+
+    def test_data_without_a_channel_and_icmp_errors_come_as_indications(self) -> None:
+        desk = self.allocated()
+        desk.receive(b"in", local=RELAYED, remote=PEER)
+        desk.arrive(Unreachable(RELAYED, PEER, 3, 3))
+        assert [decode_message(each.payload).method for each in desk.streamed] == [Method.DATA, Method.DATA]
+
+    def test_what_is_no_message_ends_the_stream_and_its_allocation(self) -> None:
+        desk = self.allocated()
+        self.tell(desk, b"\x80 no message")
+        assert Close(self.HANDLE, abort=True) in desk.commands
+        assert desk.server.allocation_count == 0
+        self.tell(desk, b"late")
+        assert desk.streamed == []
+
+    def test_neither_does_a_stranger_that_speaks_something_else(self) -> None:
+        desk = Desk()
+        self.accepted(desk)
+        self.tell(desk, b"GET / HTTP/1.1\r\n")
+        assert desk.commands == [Close(self.HANDLE, abort=True)]
+
+    def test_a_message_that_means_nothing_is_dropped_and_the_stream_goes_on(self) -> None:
+        desk = Desk()
+        self.accepted(desk)
+        self.tell(desk, encode_message(Method.DATA, MessageClass.INDICATION, TransactionId(bytes(12))))
+        assert reasons(desk) == [DropReason.UNEXPECTED_MESSAGE]
+        assert desk.commands == []
+
+    def test_the_allocation_ends_with_its_connection(self) -> None:
+        desk = self.allocated()
+        desk.arrive(Closed(self.HANDLE, CloseReason.EOF))
+        assert desk.server.allocation_count == 0
+        desk.arrive(Closed(self.HANDLE, CloseReason.EOF))
+
+    def test_a_connection_without_an_allocation_just_ends(self) -> None:
+        desk = Desk()
+        self.accepted(desk)
+        desk.arrive(Closed(self.HANDLE, CloseReason.RESET))
+        assert desk.commands == []
+
+    def test_strangers_listeners_and_too_many_streams_are_reset(self) -> None:
+        desk = Desk(max_streams=1)
+        self.accepted(desk, listener=OTHER)
+        self.accepted(desk)
+        self.accepted(desk, handle=Handle(-2))
+        assert desk.commands == [Close(self.HANDLE, abort=True), Close(Handle(-2), abort=True)]
+
+    def test_a_stream_without_an_allocation_is_closed_after_a_while(self) -> None:
+        desk = Desk()
+        self.accepted(desk)
+        desk.now = 30.0
+        assert desk.server.next_deadline() == 30.0
+        desk.server.handle_timeout(now=30.0)
+        desk.drain()
+        assert desk.commands == [Close(self.HANDLE)]
+
+    def test_one_with_an_allocation_is_not(self) -> None:
+        desk = self.allocated()
+        desk.server.handle_timeout(now=35.0)
+        desk.drain()
+        assert desk.commands == []
+        assert desk.server.next_deadline() == 65.0
+
+    def test_closing_closes_them_all(self) -> None:
+        desk = self.allocated()
+        desk.server.close(now=desk.now)
+        desk.drain()
+        assert Close(self.HANDLE) in desk.commands
+        assert isinstance(desk.events[-1], MachineClosed)
