@@ -16,6 +16,7 @@ from icepath.ice.config import (
 )
 from icepath.ice.nomination import NominationPolicy, nominate_first_good
 from icepath.ice.pacer import MIN_PACING
+from icepath.ice.rewriting import RewriteRule
 from icepath.net import MAX_PORT, Seconds
 from icepath.turn.client.routes import RoutePolicy
 
@@ -35,6 +36,8 @@ class Config:
     """Local UDP ports that may be used; the system chooses by default."""
     interfaces: InterfaceFilter | None = None
     """Says whether (interface name, IP address) may be used; by default all but those of containers."""
+    rewrite: tuple[RewriteRule, ...] = ()
+    """Under which other addresses ours are reached, where a cloud or a container's host translates one to one."""
     loopback: bool = False
     """Also uses 127.0.0.1 and ::1, for tests on one computer (RFC 8445 forbids it elsewhere)."""
     receive_queue: int = RECEIVE_QUEUE

@@ -77,24 +77,7 @@ class Session:
             return self.agent, self.running
         config = self.settings.config
         agent = Agent(
-            AgentConfig(
-                credentials=self._credentials,
-                role=self.chosen_role or Role.CONTROLLING,
-                components=(self.settings.components,),
-                servers=self.servers,
-                transports=config.transports,
-                verify_certificates=config.verify_certificates,
-                relay_only=self.settings.relay_only,
-                hide_host_addresses=config.mdns,
-                pacing=config.pacing,
-                patience=config.patience,
-                consent_interval=config.consent_interval,
-                max_pairs=config.max_pairs,
-                challenges=challenges.of(self.servers),
-                close_timeout=config.close_timeout,
-                nomination=config.nomination,
-                rto=config.rto,
-            ),
+            self._agent_config(),
             random_bytes=secrets.token_bytes,
             reserve_slot=reserve_slot,
             now=Driver.now(),
@@ -112,6 +95,28 @@ class Session:
             raise
         running.settle()
         return agent, running
+
+    def _agent_config(self) -> AgentConfig:
+        config = self.settings.config
+        return AgentConfig(
+            credentials=self._credentials,
+            role=self.chosen_role or Role.CONTROLLING,
+            components=(self.settings.components,),
+            servers=self.servers,
+            transports=config.transports,
+            verify_certificates=config.verify_certificates,
+            relay_only=self.settings.relay_only,
+            hide_host_addresses=config.mdns,
+            rewrite=config.rewrite,
+            pacing=config.pacing,
+            patience=config.patience,
+            consent_interval=config.consent_interval,
+            max_pairs=config.max_pairs,
+            challenges=challenges.of(self.servers),
+            close_timeout=config.close_timeout,
+            nomination=config.nomination,
+            rto=config.rto,
+        )
 
     def started(self) -> tuple[Agent, Running[AgentEvent]]:
         """Returns the agent that runs.

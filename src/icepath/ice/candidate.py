@@ -43,7 +43,17 @@ class LocalCandidate:
     @property
     def address(self) -> Address:
         """Returns the candidate's own transport address, whatever the other side is told."""
-        return self.base if self.candidate.is_name else self.candidate.address
+        return self.base if self.candidate.type is CandidateType.HOST else self.candidate.address
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Says whether a host candidate is told with an address that is translated to its own."""
+        candidate = self.candidate
+        return candidate.type is CandidateType.HOST and not candidate.is_name and candidate.host != self.base.host
+
+    def is_at(self, address: Address) -> bool:
+        """Says whether it is this address that it sends from, or is told with."""
+        return address == self.base or (self.is_rewritten and address == self.candidate.address)
 
 
 def is_learnt(candidate: Candidate) -> bool:

@@ -16,6 +16,7 @@ from icepath.entropy import IceCredentials, Secret
 from icepath.errors import InvalidArgument
 from icepath.ice.nomination import NominationPolicy, nominate_first_good
 from icepath.ice.pacer import MAX_PACING, MIN_PACING
+from icepath.ice.rewriting import RewriteMode, RewriteRule
 from icepath.net import Seconds
 from icepath.stun.credentials import Challenge, LongTermCredentials
 from icepath.turn.client.config import MAX_CLOSE_TIMEOUT
@@ -103,6 +104,8 @@ class AgentConfig:
     """Host candidates only, no checks: for machines with public addresses (RFC 8445 §2.5)."""
     hide_host_addresses: bool = False
     """Tells names in .local instead of host addresses (draft-ietf-mmusic-mdns-ice-candidates)."""
+    rewrite: tuple[RewriteRule, ...] = ()
+    """Under which other addresses our hosts are reached; of the rules that hold for a host, the first counts."""
     pacing: Seconds = MIN_PACING
     """Ta as proposed to the other side."""
     patience: Seconds = DEFAULT_PATIENCE
@@ -144,5 +147,7 @@ class AgentConfig:
             )
         if self.lite and (self.servers or self.relay_only):
             raise InvalidArgument("a lite agent has host candidates only: no servers, no relay_only (RFC 8445 §5.2)")
+        if self.lite and any(rule.mode == RewriteMode.ADD for rule in self.rewrite):
+            raise InvalidArgument("a lite agent has host candidates only: rewriting replaces them (RFC 8445 §5.2)")
         if min(self.max_pairs, self.max_remote_candidates, self.max_early_checks) < 1:
             raise InvalidArgument("limits must be at least 1")

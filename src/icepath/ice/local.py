@@ -12,6 +12,7 @@ from typing import Final, final
 from icepath.ice.candidate import LocalCandidate, candidate_priority
 from icepath.ice.core import Core, Relay, Socket
 from icepath.ice.events import AddressHidden, CandidateGathered
+from icepath.ice.rewriting import RewriteMode, find_rule
 from icepath.ice.stream import Generation
 from icepath.machine import LocalAddress, Transport
 from icepath.mdns.names import local_name
@@ -37,11 +38,31 @@ class LocalSide:
 
     def add_host(self, socket: Socket) -> None:
         """Adds the candidate of a host socket."""
+        config = self._core.config
         candidate = self._make(socket, CandidateType.HOST, socket.address, socket.preference, None, None)
-        if not self._core.config.relay_only:
-            if self._core.config.hide_host_addresses:
-                candidate = replace(candidate, host=self._name_of(socket.address.host))
-            self._announce(socket, LocalCandidate(candidate, socket.address))
+        if config.relay_only:
+            return
+        rule = find_rule(config.rewrite, socket.address.host)
+        if rule is not None and rule.mode == RewriteMode.REPLACE:
+            candidate = replace(candidate, host=rule.external)
+            if self._is_told(socket, candidate.address):
+                return  # two hosts behind one external address, with the same port: only one of them is reached
+        elif config.hide_host_addresses:
+            candidate = replace(candidate, host=self._name_of(socket.address.host))
+        self._announce(socket, LocalCandidate(candidate, socket.address))
+        if rule is not None and rule.mode == RewriteMode.ADD:
+            external = Address(rule.external, socket.address.port)
+            self.add_reflexive(socket, external, external, None)
+
+    def _is_told(self, socket: Socket, address: Address) -> bool:
+        """Says whether a host of ours was told with this external address."""
+        if not self._core.config.rewrite:
+            return False
+        generation = self._core.streams[socket.stream].current
+        return any(
+            local.candidate.component == socket.component and local.is_rewritten and local.is_at(address)
+            for local in generation.candidates.values()
+        )
 
     def _name_of(self, host: str) -> str:
         """Returns the name that hides an address."""
@@ -51,7 +72,7 @@ class LocalSide:
             self._core.outbox.put(AddressHidden(name, host))
         return name
 
-    def add_reflexive(self, socket: Socket, mapped: Address, server: Address, url: str) -> None:
+    def add_reflexive(self, socket: Socket, mapped: Address, server: Address, url: str | None) -> None:
         """Adds the address that a server saw a host socket under, unless it is redundant (RFC 8445 §5.1.3)."""
         if self._core.config.relay_only or not same_family(mapped, socket.address):
             return
@@ -59,7 +80,7 @@ class LocalSide:
         known = generation.local_at(mapped, socket.component)
         if known is not None and not known.candidate.is_name:
             return  # RFC 8445 §5.1.3: same address and base, or a host candidate's: redundant
-        if generation.local_at(mapped, BESIDES) is not None:
+        if generation.local_at(mapped, BESIDES) is not None or self._is_told(socket, mapped):
             return
         kind = CandidateType.SERVER_REFLEXIVE
         preference = self._core.preferences.unique(kind, socket.preference, socket.component)

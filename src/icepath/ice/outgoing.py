@@ -179,7 +179,7 @@ class Outgoing:
     def _mapped_candidate(self, generation: Generation, check: Check, mapped: Address) -> LocalCandidate:
         """Returns the local candidate with the mapped address: a known one, or a peer-reflexive one learnt now."""
         pair = check.pair
-        if mapped == pair.local.base:
+        if pair.local.is_at(mapped):
             return pair.local
         known = generation.local_at(mapped, pair.component)
         if known is not None:

@@ -25,6 +25,7 @@ from icepath.ice.events import (
     StateChanged,
 )
 from icepath.ice.pacer import SlotCalendar
+from icepath.ice.rewriting import RewriteRule
 from icepath.machine import Event, LocalAddress
 from icepath.net import Instant, Seconds
 from icepath.sim import topology
@@ -83,6 +84,8 @@ class Plan:
     password: Secret = PASSWORD
     """What the agents tell the TURN server; it knows `PASSWORD`."""
     roles: tuple[Role, Role] = (Role.CONTROLLING, Role.CONTROLLED)
+    rewrite: tuple[RewriteRule, ...] = ()
+    """Side A's: under which other addresses its hosts are reached."""
 
 
 class Encounter:
@@ -141,6 +144,7 @@ class Encounter:
             role=role,
             servers=() if lite else self._servers(host),
             relay_only=self.plan.relay_only,
+            rewrite=self.plan.rewrite if name == "a" else (),
             lite=lite,
         )
         agent = Agent(config, random_bytes=rng.randbytes, reserve_slot=SlotCalendar(), now=self.world.now)

@@ -170,3 +170,14 @@ class TestLocalCandidate:
         assert LocalCandidate(told, four(1)).address == four(1)
         shown = replace(told, host="203.0.113.1", type=REFLEXIVE)
         assert LocalCandidate(shown, four(1)).address == Address("203.0.113.1", 4000)
+
+    def test_it_is_at_its_base_and_where_it_is_told_to_be(self) -> None:
+        host = LocalCandidate(candidate(HOST), HOST)
+        assert (host.address, host.is_rewritten) == (HOST, False)
+        assert host.is_at(HOST)
+        external = Address("203.0.113.10", HOST.port)
+        told = LocalCandidate(candidate(external), HOST)
+        assert (told.address, told.is_rewritten) == (HOST, True)
+        assert told.is_at(HOST)
+        assert told.is_at(external)
+        assert not told.is_at(Address("203.0.113.11", HOST.port))

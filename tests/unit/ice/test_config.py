@@ -19,6 +19,7 @@ from icepath.ice.config import (
 )
 from icepath.ice.consent import CONSENT_LIFETIME, JITTER_HIGH, JITTER_LOW
 from icepath.ice.nomination import nominate_first_good
+from icepath.ice.rewriting import RewriteMode, RewriteRule
 from icepath.stun.credentials import LongTermCredentials
 from icepath.stun.transaction import RetransmissionPolicy
 from icepath.wire.uri import parse_server_uri
@@ -167,3 +168,10 @@ def test_roles_are_the_words_of_the_rfc() -> None:
 def test_a_lite_agent_has_host_candidates_only(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidArgument, match="host candidates only"):
         make(lite=True, **wrong)
+
+
+def test_a_lite_agent_replaces_addresses_and_adds_none() -> None:
+    replaced = (RewriteRule("10.0.0.0/8", "203.0.113.10", RewriteMode.REPLACE),)
+    assert make(lite=True, rewrite=replaced).rewrite == replaced
+    with pytest.raises(InvalidArgument, match="rewriting replaces"):
+        make(lite=True, rewrite=(*replaced, RewriteRule("10.0.0.0/8", "203.0.113.10")))

@@ -9,6 +9,7 @@ import pytest
 from icepath.ice.core import Relay, Socket
 from icepath.ice.events import AddressHidden, CandidateGathered
 from icepath.ice.local import LocalSide
+from icepath.ice.rewriting import RewriteMode, RewriteRule
 from icepath.machine import LocalAddress
 from icepath.mdns.names import is_candidate_name
 from icepath.net import Address
@@ -22,8 +23,8 @@ RELAYED, RELAYED6 = Address("203.0.113.5", 49152), Address("2001:db8:5::5", 4915
 class Desk:
     """Is one agent's own side with a host socket, and what it announced."""
 
-    def __init__(self, *, relay_only: bool = False, hides: bool = False) -> None:
-        self.table = Bench(replace(config(), relay_only=relay_only, hide_host_addresses=hides))
+    def __init__(self, *, relay_only: bool = False, hides: bool = False, rewrite: tuple[RewriteRule, ...] = ()) -> None:
+        self.table = Bench(replace(config(), relay_only=relay_only, hide_host_addresses=hides, rewrite=rewrite))
         self.local = LocalSide(self.table.core)
         self.socket = Socket(LocalAddress(HOST), stream=1, component=1, preference=65535)
         self.table.core.sockets[HOST] = self.socket
@@ -179,3 +180,78 @@ def test_a_new_session_announces_what_still_has_its_base_and_nothing_learnt() ->
     desk.local.announce_again(1, old)
     again = desk.announced()
     assert [each.address for each in again] == [HOST, MAPPED]
+
+
+EXTERNAL = Address("203.0.113.10", HOST.port)
+ADD = RewriteRule("192.0.2.0/24", EXTERNAL.host)
+REPLACE = RewriteRule("192.0.2.0/24", EXTERNAL.host, RewriteMode.REPLACE)
+
+
+class TestRewriting:
+    def test_an_address_is_added_as_a_reflexive_candidate_of_the_host(self) -> None:
+        desk = Desk(rewrite=(ADD,))
+        desk.local.add_host(desk.socket)
+        host, external = desk.announced()
+        assert (host.type, host.address) == (CandidateType.HOST, HOST)
+        assert (external.type, external.address) == (CandidateType.SERVER_REFLEXIVE, EXTERNAL)
+        assert (external.related_address, external.url) == (HOST, None)
+        made = desk.table.generation().local_at(EXTERNAL, 1)
+        assert made is not None
+        assert made.base == HOST
+
+    def test_an_address_is_told_instead_of_the_hosts_own_and_sends_from_there(self) -> None:
+        desk = Desk(rewrite=(REPLACE,))
+        desk.local.add_host(desk.socket)
+        (told,) = desk.announced()
+        assert (told.type, told.address, told.related_address) == (CandidateType.HOST, EXTERNAL, None)
+        made = desk.table.generation().local_at(HOST, 1)
+        assert made is not None
+        assert (made.base, made.address, made.candidate) == (HOST, HOST, told)
+        assert made.is_at(EXTERNAL)
+        assert made.is_at(HOST)
+        assert not made.is_at(MAPPED)
+
+    @pytest.mark.rfc("8445", "5.1.3")
+    @pytest.mark.parametrize("rule", [ADD, REPLACE])
+    def test_what_a_server_confirms_is_redundant_and_what_it_sees_else_is_not(self, rule: RewriteRule) -> None:
+        desk = Desk(rewrite=(rule,))
+        desk.local.add_host(desk.socket)
+        desk.announced()
+        desk.local.add_reflexive(desk.socket, EXTERNAL, SERVER, URL)
+        assert desk.announced() == []
+        desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
+        assert [candidate.address for candidate in desk.announced()] == [MAPPED]
+
+    def test_of_two_hosts_behind_one_address_and_port_one_is_told(self) -> None:
+        desk = Desk(rewrite=(REPLACE,))
+        desk.local.add_host(desk.socket)
+        other = Socket(LocalAddress(Address("192.0.2.9", HOST.port)), stream=1, component=1, preference=65534)
+        second = Socket(LocalAddress(Address("192.0.2.9", HOST.port)), stream=1, component=2, preference=65534)
+        desk.local.add_host(other)
+        desk.local.add_host(second)
+        assert [(told.address, told.component) for told in desk.announced()] == [(EXTERNAL, 1), (EXTERNAL, 2)]
+
+    def test_other_hosts_are_told_as_they_are(self) -> None:
+        desk = Desk(rewrite=(RewriteRule("10.0.0.0/8", "203.0.113.10", RewriteMode.REPLACE),))
+        desk.local.add_host(desk.socket)
+        assert [told.address for told in desk.announced()] == [HOST]
+
+    @pytest.mark.parametrize("rule", [ADD, REPLACE])
+    def test_relay_only_tells_neither(self, rule: RewriteRule) -> None:
+        desk = Desk(relay_only=True, rewrite=(rule,))
+        desk.local.add_host(desk.socket)
+        assert desk.table.take() == []
+
+    def test_a_hidden_host_is_told_as_a_name_beside_the_external_address(self) -> None:
+        desk = Desk(hides=True, rewrite=(ADD,))
+        desk.local.add_host(desk.socket)
+        host, external = desk.announced()
+        assert host.is_name
+        assert (external.address, external.related_address) == (EXTERNAL, Address("0.0.0.0", 9))
+
+    def test_a_restart_tells_it_again(self) -> None:
+        desk = Desk(rewrite=(REPLACE,))
+        desk.local.add_host(desk.socket)
+        desk.announced()
+        desk.local.announce_again(1, desk.table.generation())
+        assert [told.address for told in desk.announced()] == [EXTERNAL]
