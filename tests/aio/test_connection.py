@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -528,6 +529,50 @@ async def test_statistics_have_w3cs_names() -> None:
         assert bob.stats()["T1"]["bytesReceived"] == 5
 
 
+@pytest.mark.parametrize("flows", [True, False])
+async def test_statistics_agree_with_what_was_sent(flows: bool) -> None:
+    config = Config(loopback=True, interfaces=only_ipv4_loopback, flows=flows)
+    async with connected(config, components=2) as (alice, bob):
+        before = time.time() * 1000
+        for component, count in ((1, 7), (2, 4)):
+            for number in range(count):
+                await alice.send(bytes([number + 32]) * 10, component=component)
+            for _ in range(count):
+                await bob.receive(component=component)
+        for transport, count in (("T1", 7), ("T2", 4)):
+            sent, received = alice.stats()[transport], bob.stats()[transport]
+            for ours, theirs in ((sent, received), (chosen(alice, transport), chosen(bob, transport))):
+                assert (ours["packetsSent"], ours["bytesSent"]) == (count, 10 * count)
+                assert (theirs["packetsReceived"], theirs["bytesReceived"]) == (count, 10 * count)
+                assert (ours["packetsReceived"], theirs["packetsSent"]) == (0, 0)
+            when = chosen(alice, transport)["lastPacketSentTimestamp"]
+            assert isinstance(when, float)
+            assert before - 1 <= when <= time.time() * 1000 + 1
+            assert ("lastPacketReceivedTimestamp" in chosen(bob, transport)) is not flows
+            assert received["selectedCandidatePairChanges"] == 1
+            assert (sent["iceRole"], received["iceRole"]) == ("controlling", "controlled")
+    # Their pairs are gone, what they carried is not.
+    assert [bob.stats()[transport]["packetsReceived"] for transport in ("T1", "T2")] == [7, 4]
+
+
+async def test_statistics_of_checks_agree_on_both_sides() -> None:
+    async with connected() as (alice, bob):
+        await eventually(lambda: chosen(alice, "T1")["requestsSent"] == chosen(alice, "T1")["responsesReceived"])
+        ours, theirs = chosen(alice, "T1"), chosen(bob, "T1")
+        assert ours["responsesReceived"] == theirs["responsesSent"] == theirs["requestsReceived"]
+        assert ours["consentRequestsSent"] == 0
+        assert ours["retransmissionsSent"] == 0
+        assert isinstance(ours["currentRoundTripTime"], float)
+        assert isinstance(ours["totalRoundTripTime"], float)
+        assert 0 < ours["currentRoundTripTime"] <= ours["totalRoundTripTime"]
+
+
+def chosen(link: Connection, transport: str) -> dict[str, object]:
+    """Returns the statistics of the pair that a component uses."""
+    stats = link.stats()
+    return stats[str(stats[transport]["selectedCandidatePairId"])]
+
+
 # -- servers ------------------------------------------------------------------------------------------
 
 
@@ -543,6 +588,10 @@ async def test_a_relay_carries_the_data_and_its_challenge_is_remembered() -> Non
                 await bob.send(b"%d" % number)
                 assert await alice.receive() == b"%d" % number
             assert str(alice.selected_pair).startswith("through a relay")
+            relayed = alice.stats()[str(chosen(alice, "T1")["localCandidateId"])]
+            assert (relayed["candidateType"], relayed["relayProtocol"], relayed["url"]) == ("relay", "udp", url)
+            totals = alice.stats()["T1"]
+            assert (totals["packetsSent"], totals["packetsReceived"]) == (1, 20)
         assert [known for known, _ in challenges.of(as_servers(servers))] == [url]
 
 

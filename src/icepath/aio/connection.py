@@ -124,8 +124,13 @@ class Connection:
         snapshot = self._session.snapshot()
         if snapshot is None or running is None:
             return {}
-        dropped = sum(inbox.dropped for inbox in self._inboxes)
-        return statistics.report(snapshot, dropped_on_receive=dropped, dropped_on_send=running.dropped_on_send)
+        return statistics.report(
+            snapshot,
+            statistics.Moment(time.monotonic(), time.time() * statistics.MILLISECONDS),
+            has_role=self._session.chosen_role is not None,
+            discarded_on_receive=[inbox.dropped for inbox in self._inboxes],
+            discarded_on_send=running.dropped_on_send,
+        )
 
     def events(self) -> AsyncIterator[Event]:
         """Returns what happened and then what happens, until it is closed; any number may read."""

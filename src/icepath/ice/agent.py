@@ -192,8 +192,10 @@ class Agent:
         if pair is None or not pair.may_send_data(now):
             raise InvalidState(f"stream {stream} component {component} has no path that data may use now")
         self._now = now
-        self._core.datagrams_sent += 1
-        self._core.octets_sent += len(payload)
+        counts = pair.counts
+        counts.datagrams_sent += 1
+        counts.octets_sent += len(payload)
+        counts.last_sent = now
         self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
         if self._core.relays:
             self._finish(now)
@@ -276,8 +278,10 @@ class Agent:
         elif isinstance(arrival, Unreachable):
             self._arrivals.on_unreachable(arrival, now=now)
         elif isinstance(arrival, FlowUsed):
-            self._core.datagrams_received += arrival.packets
-            self._core.octets_received += arrival.octets
+            counts = self._core.counts_of_flow(arrival.key)
+            counts.datagrams_received += arrival.packets
+            counts.octets_received += arrival.octets
+            counts.last_received = None
         else:
             self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
         self._finish(now)

@@ -110,8 +110,10 @@ class Arrivals:
         if (pair is None or not pair.is_known_remote()) and not stream.has_proven(socket.address, remote):
             self._core.outbox.drop(DropReason.UNVALIDATED, remote=remote, now=now)
             return
-        self._core.datagrams_received += 1
-        self._core.octets_received += len(payload)
+        counts = self._core.counts_besides(stream.id, socket.component) if pair is None else pair.counts
+        counts.datagrams_received += 1
+        counts.octets_received += len(payload)
+        counts.last_received = now
         self._core.outbox.put(DataReceived(stream.id, socket.component, payload))
 
     def _on_request(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:

@@ -134,6 +134,7 @@ class Consent:
             now=now,
         )
         pair.counts.requests_sent += 1
+        pair.counts.consent_requests_sent += 1
         self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
 
     def _keep_alive(self, pair: CandidatePair, *, now: Instant) -> None:

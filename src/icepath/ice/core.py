@@ -17,9 +17,19 @@ from icepath.ice.checklist import ChecklistSet
 from icepath.ice.config import MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
 from icepath.ice.events import AgentEvent, PolicyFailed, RoleChanged
 from icepath.ice.pacer import Pacer, ReserveSlot
-from icepath.ice.pair import CandidatePair
+from icepath.ice.pair import CandidatePair, PairCounts
 from icepath.ice.stream import Generation, Stream
-from icepath.machine import Close, Connect, Datagram, DatagramDropped, Event, Handle, LocalAddress, MachineClosed
+from icepath.machine import (
+    Close,
+    Connect,
+    Datagram,
+    DatagramDropped,
+    Event,
+    FlowKey,
+    Handle,
+    LocalAddress,
+    MachineClosed,
+)
 from icepath.net import Address, Instant, RandomBytes, Seconds
 from icepath.outbox import Outbox
 from icepath.stun.transaction import TransactionTable
@@ -161,8 +171,8 @@ class Core:
         self.unpermitted: list[tuple[int, str]] = []
         # What allocations reported, until the agent has taken it in.
         self.relay_events: list[tuple[Relay, AllocationEvent]] = []
-        self.datagrams_received = self.octets_received = 0
-        self.datagrams_sent = self.octets_sent = 0
+        # What datagrams were counted on no pair that is left, by stream and component.
+        self.besides: dict[tuple[int, int], PairCounts] = {}
         self.is_closing = False
         # Something changed that nomination or states may depend on,
         self.has_changed = False
@@ -187,6 +197,26 @@ class Core:
             if generation.number == pair.generation:
                 return generation if generation.checklist.pairs.get(pair.key) is pair else None
         return None
+
+    def counts_besides(self, stream: int, component: int) -> PairCounts:
+        """Returns where a component's datagrams are counted that no pair is left for."""
+        counts = self.besides.get((stream, component))
+        if counts is None:
+            counts = self.besides[stream, component] = PairCounts()
+        return counts
+
+    def counts_of_flow(self, key: FlowKey) -> PairCounts:
+        """Returns where to count what a flow carried, also when it has been dropped meanwhile."""
+        for stream in self.streams.values():
+            for generation in stream.generations():
+                for pair in generation.checklist.pairs.values():
+                    if pair.flow == key:
+                        return pair.counts
+        relay = self.relays_by_path.get((key.local, key.remote))
+        socket = self.sockets.get(key.local) if relay is None else relay.host
+        if socket is None:
+            return self.counts_besides(1, 1)
+        return self.counts_besides(socket.stream, socket.component)
 
     def next_id(self) -> int:
         """Returns a number not used before in this agent."""

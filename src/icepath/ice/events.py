@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from icepath.errors import Cause
 from icepath.ice.config import Role
 from icepath.ice.pair import PairState
-from icepath.machine import DatagramDropped, Event, MachineClosed
+from icepath.machine import DatagramDropped, Event, MachineClosed, Security, Transport
 from icepath.net import Address, Instant, Seconds
 from icepath.stun.credentials import Challenge
 from icepath.wire.candidate_line import Candidate
@@ -58,6 +58,40 @@ class PairSnapshot(NamedTuple):
     requests_received: int
     responses_sent: int
     consent_until: Instant | None
+    id: int = 0
+    """Is the pair's own for the agent's lifetime."""
+    consent_requests_sent: int = 0
+    """How many of the requests asked for consent only."""
+    datagrams_sent: int = 0
+    octets_sent: int = 0
+    datagrams_received: int = 0
+    octets_received: int = 0
+    last_sent: Instant | None = None
+    """When the application's last datagram left."""
+    last_received: Instant | None = None
+    """When its last one came; None too where the driver delivered it by a flow."""
+
+
+class ComponentSnapshot(NamedTuple):
+    """Is what one component has carried for the application, on all its pairs so far."""
+
+    stream: int
+    component: int
+    datagrams_sent: int
+    octets_sent: int
+    datagrams_received: int
+    octets_received: int
+    changes: int
+    """How often the pair in use has changed; the first one counts, and so does losing the last."""
+
+
+class RelaySnapshot(NamedTuple):
+    """Is one relayed address and how its server is reached."""
+
+    relayed: Address
+    server: Address
+    transport: Transport
+    security: Security
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +109,8 @@ class AgentSnapshot:
     octets_received: int
     datagrams_sent: int
     octets_sent: int
+    components: tuple[ComponentSnapshot, ...] = ()
+    relays: tuple[RelaySnapshot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

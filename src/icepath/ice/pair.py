@@ -38,9 +38,16 @@ class PairKey(NamedTuple):
 
 @final
 class PairCounts:
-    """Counts the checks and answers that a pair has carried, consent's included, and adds up round trips."""
+    """Counts what a pair has carried: checks and answers, consent's included, round trips, and data."""
 
     __slots__ = (
+        "consent_requests_sent",
+        "datagrams_received",
+        "datagrams_sent",
+        "last_received",
+        "last_sent",
+        "octets_received",
+        "octets_sent",
         "requests_received",
         "requests_sent",
         "responses_received",
@@ -55,7 +62,22 @@ class PairCounts:
         self.responses_received = 0
         self.requests_received = 0
         self.responses_sent = 0
+        # How many of the requests asked for consent only.
+        self.consent_requests_sent = 0
         self.rtt_total: Seconds = 0.0
+        self.datagrams_sent = self.octets_sent = 0
+        self.datagrams_received = self.octets_received = 0
+        self.last_sent: Instant | None = None
+        # None also once a flow has delivered: when, it does not tell.
+        self.last_received: Instant | None = None
+
+    def hand_over(self, heir: PairCounts) -> None:
+        """Moves the count of datagrams to whoever outlives this pair."""
+        heir.datagrams_sent += self.datagrams_sent
+        heir.octets_sent += self.octets_sent
+        heir.datagrams_received += self.datagrams_received
+        heir.octets_received += self.octets_received
+        self.datagrams_sent = self.octets_sent = self.datagrams_received = self.octets_received = 0
 
 
 @final

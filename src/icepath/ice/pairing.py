@@ -101,6 +101,7 @@ def discard_pair(core: Core, generation: Generation, pair: CandidatePair) -> Non
     pair.state = PairState.FAILED
     drop_flow(core, pair)
     pair.valid = None
+    pair.counts.hand_over(core.counts_besides(pair.stream, pair.component))
 
 
 def drop_flow(core: Core, pair: CandidatePair) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from icepath.errors import Cause
 from icepath.ice.core import Core
-from icepath.ice.events import AgentSnapshot, PairSnapshot, State
+from icepath.ice.events import AgentSnapshot, ComponentSnapshot, PairSnapshot, RelaySnapshot, State
 from icepath.ice.pair import CandidatePair
 from icepath.ice.stream import Stream
 from icepath.wire.fragment import Description
@@ -36,6 +36,14 @@ def pair_snapshot(core: Core, pair: CandidatePair) -> PairSnapshot:
         requests_received=pair.counts.requests_received,
         responses_sent=pair.counts.responses_sent,
         consent_until=pair.consent_until,
+        id=pair.id,
+        consent_requests_sent=pair.counts.consent_requests_sent,
+        datagrams_sent=pair.counts.datagrams_sent,
+        octets_sent=pair.counts.octets_sent,
+        datagrams_received=pair.counts.datagrams_received,
+        octets_received=pair.counts.octets_received,
+        last_sent=pair.counts.last_sent,
+        last_received=pair.counts.last_received,
     )
 
 
@@ -72,9 +80,36 @@ def remote_description(stream: Stream) -> Description | None:
     )
 
 
+def _component_snapshot(core: Core, stream: Stream, component: int) -> ComponentSnapshot:
+    besides = core.besides.get((stream.id, component))
+    counts = [] if besides is None else [besides]
+    for generation in stream.generations():
+        counts += [pair.counts for pair in generation.checklist.pairs.values() if pair.component == component]
+    return ComponentSnapshot(
+        stream.id,
+        component,
+        datagrams_sent=sum(each.datagrams_sent for each in counts),
+        octets_sent=sum(each.octets_sent for each in counts),
+        datagrams_received=sum(each.datagrams_received for each in counts),
+        octets_received=sum(each.octets_received for each in counts),
+        changes=stream.changes.get(component, (0, 0))[1],
+    )
+
+
+def _relay_snapshots(core: Core) -> tuple[RelaySnapshot, ...]:
+    found: list[RelaySnapshot] = []
+    for relay in core.relays.values():
+        route = relay.allocation.route
+        found += [RelaySnapshot(each, relay.server, route.transport, route.security) for each in relay.relayed]
+    return tuple(found)
+
+
 def agent_snapshot(core: Core, *, state: State, cause: Cause | None, is_done: bool) -> AgentSnapshot:
     """Returns the whole agent as it stands."""
     streams = core.streams.values()
+    components = tuple(
+        _component_snapshot(core, stream, component) for stream in streams for component in stream.components
+    )
     return AgentSnapshot(
         role=core.role,
         state=state,
@@ -87,8 +122,10 @@ def agent_snapshot(core: Core, *, state: State, cause: Cause | None, is_done: bo
             for generation in stream.generations()
             for pair in generation.checklist.pairs.values()
         ),
-        datagrams_received=core.datagrams_received,
-        octets_received=core.octets_received,
-        datagrams_sent=core.datagrams_sent,
-        octets_sent=core.octets_sent,
+        datagrams_received=sum(each.datagrams_received for each in components),
+        octets_received=sum(each.octets_received for each in components),
+        datagrams_sent=sum(each.datagrams_sent for each in components),
+        octets_sent=sum(each.octets_sent for each in components),
+        components=components,
+        relays=_relay_snapshots(core),
     )

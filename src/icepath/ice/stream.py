@@ -120,7 +120,7 @@ class Generation:
 class Stream:
     """Is one data stream: components, generations, and the pair in use per component."""
 
-    __slots__ = ("active", "components", "current", "id", "previous", "selected")
+    __slots__ = ("active", "changes", "components", "current", "id", "previous", "selected")
 
     def __init__(self, stream_id: int, components: int, credentials: IceCredentials) -> None:
         self.id = stream_id
@@ -131,6 +131,14 @@ class Stream:
         self.active: dict[int, CandidatePair] = {}
         # The pair last reported as selected.
         self.selected: dict[int, CandidatePair] = {}
+        # Per component, the id of the pair in use when it was last looked at, and how often it has changed.
+        self.changes: dict[int, tuple[int, int]] = {}
+
+    def count_change(self, component: int, pair_id: int) -> None:
+        """Counts a change of the pair in use, if it is one; the id 0 stands for none."""
+        known, changes = self.changes.get(component, (0, 0))
+        if pair_id != known:
+            self.changes[component] = (pair_id, changes + 1)
 
     def generations(self) -> tuple[Generation, ...]:
         """Returns the current generation and, during a restart, the one before it."""

@@ -11,7 +11,7 @@ from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.events import PolicyFailed, RoleChanged
 from icepath.ice.pairing import discard_pair
 from icepath.ice.restart import restart_stream
-from icepath.machine import Datagram, DatagramDropped, DropReason, Opened
+from icepath.machine import Datagram, DatagramDropped, DropReason, FlowKey, Opened
 from icepath.net import Address
 from icepath.turn.client.events import Allocated, AllocationFailure, AllocationLost
 from icepath.wire.attributes import ErrorCode
@@ -316,3 +316,34 @@ def test_byte_streams_that_relays_open_are_known_by_their_handles() -> None:
     table.core.settle(relay, now=0.2)
     table.run_relay(relay, now=5.0)
     assert table.core.relays_by_handle == {}
+
+
+class TestCounts:
+    def test_a_flow_is_counted_on_its_pair(self) -> None:
+        table = Bench()
+        table.meet()
+        pair = table.make_valid(table.make_pair(table.add_host()))
+        assert pair.flow is not None
+        assert table.core.counts_of_flow(pair.flow) is pair.counts
+
+    def test_a_flow_that_is_no_more_on_its_sockets_component(self) -> None:
+        table = Bench(replace(config(), components=(1, 2)))
+        table.make_pair(table.add_host())
+        table.add_host(Address("192.0.2.1", 4002), stream=2, component=2)
+        late = FlowKey(Address("192.0.2.1", 4002), REMOTE)
+        assert table.core.counts_of_flow(late) is table.core.counts_besides(2, 2)
+        relay = table.add_relay()
+        through = FlowKey(relay.host.address, SERVER, 0x4000)
+        assert table.core.counts_of_flow(through) is table.core.counts_besides(relay.host.stream, relay.host.component)
+        assert table.core.counts_of_flow(FlowKey(REMOTE, HOST)) is table.core.counts_besides(1, 1)
+
+    def test_what_a_pair_carried_outlives_it(self) -> None:
+        table = Bench()
+        pair = table.make_pair(table.add_host())
+        counts = pair.counts
+        counts.datagrams_received, counts.octets_received, counts.datagrams_sent, counts.octets_sent = 1, 20, 3, 40
+        for _ in range(2):  # a second time adds nothing
+            counts.hand_over(table.core.counts_besides(1, 1))
+        kept = table.core.counts_besides(1, 1)
+        sums = (kept.datagrams_received, kept.octets_received, kept.datagrams_sent, kept.octets_sent)
+        assert sums == (1, 20, 3, 40)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from icepath.ice.candidate import pair_priority
-from icepath.ice.pair import CandidatePair, PairKey, PairState, is_ipv6_link_local, may_pair
+from icepath.ice.pair import CandidatePair, PairCounts, PairKey, PairState, is_ipv6_link_local, may_pair
 from icepath.machine import Transport
 from icepath.net import Address
 from icepath.wire.candidate_line import CandidateType
@@ -147,3 +147,12 @@ class TestMayPair:
     )
     def test_link_local_is_fe80_to_febf(self, host: str, expected: bool) -> None:
         assert is_ipv6_link_local(Address(host, 1)) is expected
+
+
+def test_its_count_of_datagrams_goes_to_its_heir_once() -> None:
+    counts, heir = PairCounts(), PairCounts()
+    counts.datagrams_received, counts.octets_received, counts.datagrams_sent, counts.octets_sent = 1, 20, 3, 40
+    counts.hand_over(heir)
+    counts.hand_over(heir)
+    sums = (heir.datagrams_received, heir.octets_received, heir.datagrams_sent, heir.octets_sent)
+    assert sums == (1, 20, 3, 40)

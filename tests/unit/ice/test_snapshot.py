@@ -8,14 +8,15 @@ from icepath.entropy import IceCredentials, Secret
 from icepath.errors import Cause
 from icepath.ice.candidate import LocalCandidate
 from icepath.ice.config import AgentConfig, Role
-from icepath.ice.events import AgentSnapshot, State
+from icepath.ice.events import AgentSnapshot, ComponentSnapshot, RelaySnapshot, State
 from icepath.ice.pair import PairState
 from icepath.ice.restart import restart_stream
 from icepath.ice.snapshot import agent_snapshot, local_description, pair_snapshot, remote_description
+from icepath.machine import Security, Transport
 from icepath.net import Address
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.fragment import Description
-from unit.ice.builders import HOST, MAPPED, OWN, REMOTE, THEIRS, Bench, candidate, config
+from unit.ice.builders import HOST, MAPPED, OWN, RELAYED, REMOTE, SERVER, THEIRS, Bench, candidate, config
 
 NEW = IceCredentials("newufrag", Secret("new-password-of-24-charss"))
 
@@ -45,6 +46,8 @@ class TestPair:
         table.consent.grant(pair, now=0.25)
         counts = pair.counts
         counts.retransmissions_sent, counts.requests_received, counts.responses_sent = 4, 5, 6
+        counts.consent_requests_sent, counts.last_sent, counts.last_received = 1, 0.5, 0.6
+        counts.datagrams_received, counts.octets_received, counts.datagrams_sent, counts.octets_sent = 1, 20, 3, 40
         table.conclusion.on_nominated(table.core.streams[1], table.generation(), pair, now=0.3)
         table.conclusion.update(now=0.3)
         after = pair_snapshot(table.core, pair)
@@ -54,7 +57,10 @@ class TestPair:
         assert (after.rtt, after.rtt_total, after.consent_until) == (0.25, 0.25, 30.25)
         assert (after.requests_sent, after.responses_received) == (1, 1)
         assert (after.retransmissions_sent, after.requests_received, after.responses_sent) == (4, 5, 6)
-        assert (after.stream, after.component, after.priority) == (1, 1, pair.priority)
+        assert (after.stream, after.component, after.priority, after.id) == (1, 1, pair.priority, pair.id)
+        assert (after.consent_requests_sent, after.last_sent, after.last_received) == (1, 0.5, 0.6)
+        assert (after.datagrams_received, after.octets_received) == (1, 20)
+        assert (after.datagrams_sent, after.octets_sent) == (3, 40)
 
 
 class TestLocalDescription:
@@ -105,7 +111,11 @@ class TestAgent:
         table.add_host(Address("192.0.2.1", 4002), stream=2)
         table.meet(candidate(), stream=2)
         core = table.core
-        core.datagrams_received, core.octets_received, core.datagrams_sent, core.octets_sent = 1, 20, 3, 40
+        (pair,) = table.generation(2).checklist.pairs.values()
+        counts, besides = pair.counts, core.counts_besides(1, 1)
+        counts.datagrams_received, counts.octets_received, counts.datagrams_sent, counts.octets_sent = 1, 20, 3, 40
+        besides.datagrams_received, besides.octets_received, besides.datagrams_sent, besides.octets_sent = 5, 6, 7, 8
+        core.streams[2].count_change(1, pair.id)
         seen = picture(table)
         assert (seen.role, seen.state, seen.cause) == (Role.CONTROLLED, State.CHECKING, Cause.NO_ANSWER)
         assert [each.candidates[0].port for each in seen.local] == [4000, 4002]
@@ -113,7 +123,14 @@ class TestAgent:
         assert [each is None for each in seen.remote] == [True, False]
         assert [(pair.stream, pair.remote_address) for pair in seen.pairs] == [(2, REMOTE)]
         traffic = (seen.datagrams_received, seen.octets_received, seen.datagrams_sent, seen.octets_sent)
-        assert traffic == (1, 20, 3, 40)
+        assert traffic == (6, 26, 10, 48)
+        assert seen.components == (ComponentSnapshot(1, 1, 7, 8, 5, 6, 0), ComponentSnapshot(2, 1, 3, 40, 1, 20, 1))
+        assert seen.relays == ()
+
+    def test_shows_how_each_relayed_address_is_reached(self) -> None:
+        table = bench()
+        table.add_relay()
+        assert picture(table).relays == (RelaySnapshot(RELAYED, SERVER, Transport.UDP, Security.NONE),)
 
     def test_during_a_restart_it_shows_the_pairs_of_both_sessions(self) -> None:
         table = bench()

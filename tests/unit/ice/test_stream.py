@@ -101,3 +101,10 @@ def test_candidates_learnt_from_checks_are_counted_apart() -> None:
     generation.remote_candidates[learnt] = candidate(HOST)
     generation.learnt |= {learnt}
     assert generation.count_announced() == 1
+
+
+def test_changes_of_the_pair_in_use_are_counted() -> None:
+    stream = Stream(1, 2, OWN)
+    for component, pair_id in ((1, 0), (1, 7), (1, 7), (2, 8), (1, 9), (1, 0), (1, 0)):
+        stream.count_change(component, pair_id)
+    assert {component: changes for component, (_, changes) in stream.changes.items()} == {1: 3, 2: 1}
