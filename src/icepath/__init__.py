@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from icepath.aio.config import Config as Config
     from icepath.aio.connection import Connection as Connection
     from icepath.aio.connection import Role as Role
+    from icepath.aio.endpoint import Endpoint as Endpoint
     from icepath.aio.events import CandidateGathered as CandidateGathered
     from icepath.aio.events import Event as Event
     from icepath.aio.events import GatheringCompleted as GatheringCompleted
@@ -48,6 +49,7 @@ _MODULES = {
     "ConnectionFailure": "icepath.errors",
     "DecodeError": "icepath.errors",
     "Description": "icepath.wire.fragment",
+    "Endpoint": "icepath.aio.endpoint",
     "Event": "icepath.aio.events",
     "GatheringCompleted": "icepath.aio.events",
     "IceServer": "icepath.aio.servers",

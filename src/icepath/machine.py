@@ -39,6 +39,16 @@ class Security(Enum):
     DTLS = "dtls"
 
 
+class SocketUse(Enum):
+    """Says what an agent may use a host socket for."""
+
+    ALL = "all"
+    SHARED = "shared"
+    """Other agents use it too: no relays, because a server knows its clients by their five-tuple."""
+    RELAYS = "relays"
+    """Relays only: beside a shared socket."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalAddress:
     """Is a host socket that the driver has bound: one per local address, family and component."""
@@ -49,6 +59,7 @@ class LocalAddress:
     transport: Transport = Transport.UDP
     cost: int = 0
     """0 is the best; orders interfaces of one family (wired 0, wireless 10, cellular or VPN 50)."""
+    use: SocketUse = SocketUse.ALL
 
 
 @final
@@ -372,6 +383,7 @@ class DropReason(Enum):
     BAD_CANDIDATE = "bad-candidate"
     RATE = "rate"
     CLOSED = "closed"
+    FIVE_TUPLE_TAKEN = "five-tuple-taken"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from icepath.aio import session
 from icepath.aio.config import Config
 from icepath.aio.connection import Connection
 from icepath.aio.driver import Driver
+from icepath.aio.endpoint import Endpoint
 from icepath.aio.events import CandidateGathered, Event, GatheringCompleted, PairSelected, ServerFailed, StateChanged
 from icepath.aio.interfaces import HostAddress
 from icepath.aio.servers import IceServer, as_servers, challenges
@@ -252,7 +253,7 @@ def test_the_constructor_does_nothing_but_check() -> None:
         lambda: Connection("stun:example.org"),
         lambda: Connection(role="both"),  # type: ignore[arg-type]  # what a caller without a type-checker may write
         lambda: Connection(components=0),
-        lambda: Connection(endpoint=object()),
+        lambda: Connection(endpoint=Endpoint(), components=2),
         lambda: Connection(trace="file"),
     ]
     for wrong in wrongs:

@@ -16,7 +16,7 @@ from icepath.aio import running as running_module
 from icepath.aio.driver import Driver
 from icepath.aio.resolver import Resolver
 from icepath.aio.running import Running
-from icepath.aio.udp import UdpOptions
+from icepath.aio.udp import UdpOptions, UdpSocket
 from icepath.errors import InvalidState
 from icepath.machine import (
     Arrival,
@@ -524,7 +524,9 @@ def test_options_reach_the_sockets() -> None:
         machine = EchoMachine()
         running = Driver.current().run(machine, lambda _: None, options=UdpOptions(reader="task"))
         here = running.open_udp("127.0.0.1")
-        assert running._sockets[here]._by_task
+        sock = running.sockets[here]
+        assert isinstance(sock, UdpSocket)
+        assert sock._by_task
         running.close()
         await running.wait_closed()
 

@@ -26,6 +26,7 @@ PUBLIC = (
     "ConnectionFailure",
     "DecodeError",
     "Description",
+    "Endpoint",
     "Event",
     "GatheringCompleted",
     "IceServer",

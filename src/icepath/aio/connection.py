@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias, final
 
 from icepath.aio import outcome, statistics
 from icepath.aio.config import DEFAULT_CONFIG, Config
+from icepath.aio.endpoint import Endpoint
 from icepath.aio.events import (
     CandidateGathered,
     Event,
@@ -64,7 +65,7 @@ class Connection:
         role: Role | None = None,
         components: int = 1,
         relay_only: bool = False,
-        endpoint: object | None = None,
+        endpoint: Endpoint | None = None,
         config: Config = DEFAULT_CONFIG,
         trace: object | None = None,
     ) -> None:
@@ -72,11 +73,14 @@ class Connection:
             raise InvalidArgument(f"role is {role!r}, allowed are 'controlling', 'controlled' and None")
         if not 1 <= components <= MAX_COMPONENT:
             raise InvalidArgument(f"components is {components}, allowed are 1 to {MAX_COMPONENT}")
-        if endpoint is not None or trace is not None:
-            raise InvalidArgument("endpoint and trace are not available yet: leave them out")
+        if endpoint is not None and components > 1:
+            raise InvalidArgument(f"components is {components}: an endpoint has one port, so one component")
+        if trace is not None:
+            raise InvalidArgument("trace is not available yet: leave it out")
         agent_role = None if role is None else AgentRole(role)
-        settings = Settings(as_servers(servers), agent_role, components, relay_only, config)
-        self._session = Session(settings, self._on_event, self._sink_of)
+        settings = Settings(as_servers(servers), agent_role, components, relay_only, config, endpoint)
+        close = None if endpoint is None else self.close
+        self._session = Session(settings, self._on_event, self._sink_of, close)
         self._state = State.NEW
         self._cause: Cause | None = None
         self._had_path = False

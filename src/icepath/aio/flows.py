@@ -127,6 +127,12 @@ class FlowTable:
         flow.inherit(older)
         return older.used()
 
+    def find(self, key: FlowKey) -> Flow | None:
+        """Returns the flow of that key, whether or not it may still act."""
+        if key.channel is None:
+            return self._direct.get(key.remote)
+        return self._channels.get((key.remote, key.channel))
+
     def drop(self, key: FlowKey) -> FlowUsed | None:
         """Removes a flow; returns what it had carried."""
         if key.channel is None:

@@ -39,6 +39,7 @@ from icepath.machine import (
     Event,
     Failed,
     FailReason,
+    FlowKey,
     FlowUsed,
     Handle,
     Machine,
@@ -77,6 +78,45 @@ class Scheduler(Protocol):
         """Stores when the machine wants `handle_timeout`."""
 
 
+class LocalFlows(Protocol):
+    """Is a socket's flow table, or one connection's part of it."""
+
+    def set(self, command: SetFlow, sink: Sink) -> FlowUsed | None:
+        """Adds or renews a flow; returns what the one it replaces had carried."""
+
+    def drop(self, key: FlowKey) -> FlowUsed | None:
+        """Removes a flow; returns what it had carried."""
+
+    def used(self) -> list[FlowUsed]:
+        """Returns what was carried since the last report."""
+        ...
+
+
+class LocalSocket(Protocol):
+    """Is what a machine sends from: a socket of its own, or a place at one that it shares."""
+
+    dropped_on_send: int
+
+    @property
+    def address(self) -> Address:
+        """Returns what the machine calls it."""
+        ...
+
+    @property
+    def flows(self) -> LocalFlows:
+        """Returns what may be answered without the machine."""
+        ...
+
+    def send(self, datagram: Datagram) -> None:
+        """Sends now, or queues."""
+
+    def relay(self, remote: Address, payload: bytes) -> None:
+        """Sends what a `Relay` flow carried."""
+
+    def close(self, *, abort: bool = False) -> None:
+        """Closes; `on_socket_closed` follows."""
+
+
 @final
 class Running(Generic[EventT]):
     """Is one machine at work: its sockets, its queries, its place in the driver's heap.
@@ -107,8 +147,9 @@ class Running(Generic[EventT]):
         self._deliver = deliver
         self._options = options
         self._loop = asyncio.get_running_loop()
-        self._sockets: dict[Address, UdpSocket] = {}
-        self._closing: list[UdpSocket] = []
+        self.sockets: dict[Address, LocalSocket] = {}
+        """What the machine sends from; a place at a socket that others share is put here, and closed with the rest."""
+        self._closing: list[LocalSocket] = []
         self._bound: dict[Handle, UdpSocket] = {}
         self._queries: dict[Handle, asyncio.Task[None]] = {}
         self._stream_options = stream_options
@@ -136,7 +177,7 @@ class Running(Generic[EventT]):
 
     def close_udp(self, address: Address) -> None:
         """Closes a host socket."""
-        sock = self._sockets.pop(address, None)
+        sock = self.sockets.pop(address, None)
         if sock is not None:
             self._release(sock, abort=False)
 
@@ -212,7 +253,7 @@ class Running(Generic[EventT]):
     def report_flows(self) -> None:
         """Tells the machine what its flows carried, for exact counters."""
         now = time.monotonic()
-        for sock in self._sockets.values():
+        for sock in self.sockets.values():
             for used in sock.flows.used():
                 self.machine.receive(used, now=now)
         self.settle_at(now)
@@ -227,7 +268,7 @@ class Running(Generic[EventT]):
     @property
     def dropped_on_send(self) -> int:
         """Returns how many datagrams were given up for want of room, or of a socket."""
-        return self.dropped_without_socket + sum(sock.dropped_on_send for sock in self._sockets.values())
+        return self.dropped_without_socket + sum(sock.dropped_on_send for sock in self.sockets.values())
 
     # -- what the sockets say --------------------------------------------------------------------------------
 
@@ -251,7 +292,7 @@ class Running(Generic[EventT]):
         if not self.backlogs:
             self._wake_drained()
 
-    def on_socket_closed(self, closed: UdpSocket) -> None:
+    def on_socket_closed(self, closed: LocalSocket) -> None:
         """Forgets a socket; the last one completes the end."""
         self._closing.remove(closed)
         self._finish()
@@ -326,7 +367,7 @@ class Running(Generic[EventT]):
                 break
             done += 1
             if isinstance(output, Datagram):
-                sock = self._sockets.get(output.local)
+                sock = self.sockets.get(output.local)
                 if sock is not None:
                     sock.send(output)
                 else:
@@ -364,7 +405,7 @@ class Running(Generic[EventT]):
             case SetFlow():
                 self._set_flow(command)
             case DropFlow(key=key):
-                sock = self._sockets.get(key.local)
+                sock = self.sockets.get(key.local)
                 self._report(sock.flows.drop(key) if sock is not None else None)
             case Bind():
                 self._bind(command)
@@ -378,7 +419,7 @@ class Running(Generic[EventT]):
                 self.byte_streams.splice(command)
 
     def _set_flow(self, command: SetFlow) -> None:
-        sock = self._sockets.get(command.key.local)
+        sock = self.sockets.get(command.key.local)
         sink = self._sink_of(command)
         if sock is not None and sink is not None:
             self._report(sock.flows.set(command, sink))
@@ -389,7 +430,7 @@ class Running(Generic[EventT]):
             case Deliver(stream=stream, component=component):
                 return None if self._deliver is None else self._deliver(stream, component)
             case Relay(local=local, remote=remote):
-                outgoing = self._sockets.get(local)
+                outgoing = self.sockets.get(local)
                 return None if outgoing is None else partial(outgoing.relay, remote)
 
     def _report(self, used: FlowUsed | None) -> None:
@@ -420,13 +461,13 @@ class Running(Generic[EventT]):
             local, scope_id=scope_id, ports=ports, even_port=even_port, receive_buffer=options.receive_buffer
         )
         sock = UdpSocket(raw, scope_id, self, options)
-        self._sockets[sock.address] = sock
+        self.sockets[sock.address] = sock
         return sock
 
     def _join(self, local: Address, group: Address) -> UdpSocket:
         raw, scope_id = open_group_socket(local, group)
         sock = UdpSocket(raw, scope_id, self, self._options, host=local.host)
-        self._sockets[sock.address] = sock
+        self.sockets[sock.address] = sock
         return sock
 
     def _close_handle(self, handle: Handle, abort: bool) -> None:
@@ -435,14 +476,14 @@ class Running(Generic[EventT]):
             query.cancel()
         sock = self._bound.pop(handle, None)
         if sock is not None:
-            self._sockets.pop(sock.address, None)
+            self.sockets.pop(sock.address, None)
             self._release(sock, abort=abort)
         if self._byte_streams is not None:
             self._byte_streams.close(handle, abort=abort)
         # Law 8: nothing more is reported about it.
         self._answers = [answer for answer in self._answers if getattr(answer, "handle", None) != handle]
 
-    def _release(self, sock: UdpSocket, *, abort: bool) -> None:
+    def _release(self, sock: LocalSocket, *, abort: bool) -> None:
         for used in sock.flows.used():
             self._report(used)
         self._closing.append(sock)
@@ -488,15 +529,15 @@ class Running(Generic[EventT]):
         self._bound.clear()
         if self._byte_streams is not None:
             self._byte_streams.end(abort=abort)
-        while self._sockets:
-            _, sock = self._sockets.popitem()
+        while self.sockets:
+            _, sock = self.sockets.popitem()
             self._closing.append(sock)
             sock.close(abort=abort)
         self._wake_drained()
         self._finish()
 
     def _finish(self) -> None:
-        is_over = self.is_closed and not self._closing and not self._sockets
+        is_over = self.is_closed and not self._closing and not self.sockets
         if is_over and (self._byte_streams is None or self._byte_streams.is_ended):
             self.is_ended = True
             if self._ended is not None and not self._ended.done():

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, final
 
 from icepath.aio.config import Config
 from icepath.aio.driver import Driver
+from icepath.aio.endpoint import Endpoint
 from icepath.aio.interfaces import HostAddress, usable_addresses
 from icepath.aio.mdns import LocalNames
 from icepath.aio.pacing import reserve_slot
@@ -25,7 +26,8 @@ from icepath.errors import InvalidState
 from icepath.ice.agent import Agent
 from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.events import AddressHidden, AgentEvent, AgentSnapshot
-from icepath.machine import LocalAddress, MachineClosed
+from icepath.ice.router import Member
+from icepath.machine import LocalAddress, MachineClosed, SocketUse
 from icepath.wire.candidate_line import Candidate
 from icepath.wire.fragment import Description
 
@@ -44,13 +46,21 @@ class Settings:
     components: int
     relay_only: bool
     config: Config
+    endpoint: Endpoint | None = None
 
 
 @final
 class Session:
     """Is a connection's agent, from before its start to its end."""
 
-    def __init__(self, settings: Settings, on_event: Callable[[AgentEvent], None], deliver: Deliverer) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_event: Callable[[AgentEvent], None],
+        deliver: Deliverer,
+        close: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """Takes with `close` what an endpoint that ends may end the connection by."""
         self.settings: Final = settings
         self.servers = settings.servers
         self.chosen_role = settings.role
@@ -60,6 +70,10 @@ class Session:
         self.running: Running[AgentEvent] | None = None
         self._on_event = on_event
         self._deliver = deliver
+        self._close = close
+        # At an endpoint: who it is there, and whether it has sockets of its own for relays.
+        self._member: Member | None = None
+        self._has_relay_sockets = False
         self._credentials = ice_credentials(secrets.token_bytes)
         self._is_paired = False
         self._old_ufrags: tuple[str, ...] = ()
@@ -87,7 +101,11 @@ class Session:
         running: Running[AgentEvent] = Driver.current().run(agent, on_event, deliver=deliver, options=config.udp)
         self.agent, self.running = agent, running
         try:
-            self._open_sockets(agent, running)
+            if self.settings.endpoint is None or self.settings.relay_only:
+                self._open_sockets(agent, running)
+            else:
+                self._take_places(self.settings.endpoint, agent, running)
+            agent.end_of_local_addresses(now=Driver.now())
         except BaseException:
             running.abort()
             self.agent = self.running = None
@@ -205,6 +223,8 @@ class Session:
         """Begins a new session with new credentials."""
         agent, running = self.started()
         credentials: IceCredentials = ice_credentials(secrets.token_bytes)
+        if self.settings.endpoint is not None and self._member is not None:
+            self.settings.endpoint.router.restart(self._member, credentials.ufrag)
         agent.restart(credentials, now=Driver.now())
         self._credentials = credentials
         self._is_paired = False
@@ -214,18 +234,20 @@ class Session:
         """Replaces the servers."""
         self.servers = servers
         if self.agent is not None and self.running is not None:
+            if self._member is not None:
+                self._open_for_relays(self.agent, self.running)
             self.agent.set_servers(servers, now=Driver.now())
             self.running.settle()
 
     # -- sockets -----------------------------------------------------------------------------------------------------
 
-    def _open_sockets(self, agent: Agent, running: Running[AgentEvent]) -> None:
+    def _open_sockets(self, agent: Agent, running: Running[AgentEvent], use: SocketUse = SocketUse.ALL) -> None:
         config = self.settings.config
         failure: OSError | None = None
         opened = 0
         for found in usable_addresses(config.interfaces, loopback=config.loopback):
             try:
-                self._open(agent, running, found)
+                self._open(agent, running, found, use)
             except OSError as error:
                 # One address may have gone, or be tentative, while others are well.
                 logger.debug("%s on %s: %s", found.host, found.interface, error)
@@ -234,10 +256,24 @@ class Session:
                 opened += 1
         if failure is not None and not opened:
             raise failure
-        agent.end_of_local_addresses(now=Driver.now())
 
-    def _open(self, agent: Agent, running: Running[AgentEvent], found: HostAddress) -> None:
+    def _open(self, agent: Agent, running: Running[AgentEvent], found: HostAddress, use: SocketUse) -> None:
         for component in range(1, self.settings.components + 1):
             bound = running.open_udp(found.host, ports=self.settings.config.port_range, scope_id=found.scope_id)
-            local = LocalAddress(bound, found.interface, cost=found.cost)
+            local = LocalAddress(bound, found.interface, cost=found.cost, use=use)
             agent.add_local_address(local, component=component, now=Driver.now())
+
+    def _take_places(self, endpoint: Endpoint, agent: Agent, running: Running[AgentEvent]) -> None:
+        for place in endpoint.admit(running, self._credentials.ufrag, self._close):
+            self._member = place.member
+            found = place.found
+            local = LocalAddress(place.address, found.interface, cost=found.cost, use=SocketUse.SHARED)
+            agent.add_local_address(local, now=Driver.now())
+        self._open_for_relays(agent, running)
+
+    def _open_for_relays(self, agent: Agent, running: Running[AgentEvent]) -> None:
+        """Opens sockets to ask for relays from, beside shared ones, when there is a TURN server first."""
+        if self._has_relay_sockets or all(server.uri.scheme != "turn" for server in self.servers):
+            return
+        self._has_relay_sockets = True
+        self._open_sockets(agent, running, SocketUse.RELAYS)

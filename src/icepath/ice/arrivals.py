@@ -22,7 +22,7 @@ from icepath.ice.lite import trust
 from icepath.ice.outgoing import Judgement, Outgoing, Verdict
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.remote import RemoteSide
-from icepath.machine import Bytes, Closed, Datagram, DropReason, Failed, Opened, Resolved, Unreachable
+from icepath.machine import Bytes, Closed, Datagram, DropReason, Failed, Opened, Resolved, SocketUse, Unreachable
 from icepath.net import Address, Instant
 from icepath.stun.transaction import Match, drop_reason
 from icepath.wire.attributes import ErrorCode
@@ -117,7 +117,7 @@ class Arrivals:
         self._core.outbox.put(DataReceived(stream.id, socket.component, payload))
 
     def _on_request(self, socket: Socket, remote: Address, message: Message, *, now: Instant) -> None:
-        if self._core.config.relay_only and socket.relay is None:
+        if (self._core.config.relay_only and socket.relay is None) or socket.use is SocketUse.RELAYS:
             # Relay-only tells nobody where we are, not even by an answer.
             self._core.outbox.drop(DropReason.UNKNOWN_LOCAL_ADDRESS, remote=remote, now=now)
             return

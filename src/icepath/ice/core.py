@@ -97,7 +97,7 @@ class Relay:
 class Socket:
     """Is one local address to send from: a host socket, or a relayed address."""
 
-    __slots__ = ("address", "component", "cost", "interface", "preference", "relay", "stream")
+    __slots__ = ("address", "component", "cost", "interface", "preference", "relay", "stream", "use")
 
     def __init__(
         self, local: LocalAddress, *, stream: int, component: int, preference: int, relay: Relay | None = None
@@ -106,6 +106,7 @@ class Socket:
         self.interface = local.interface
         self.cost = local.cost
         self.stream = stream
+        self.use = local.use
         self.component = component
         self.preference = preference
         self.relay = relay

@@ -25,6 +25,7 @@ from icepath.machine import (
     MachineClosed,
     Resolve,
     Resolved,
+    SocketUse,
     Transport,
 )
 from icepath.net import Address, Instant, Seconds, is_usable_destination, same_family
@@ -215,7 +216,8 @@ class Gatherer:
     def add_socket(self, socket: Socket) -> None:
         """Announces the host candidate and puts the servers to be asked from there into the queue."""
         self.is_done = False
-        self._local.add_host(socket)
+        if socket.use is not SocketUse.RELAYS:
+            self._local.add_host(socket)
         for group in self._groups:
             self._ask_from(socket, group)
 
@@ -234,7 +236,9 @@ class Gatherer:
         self._local_ended = True
 
     def _ask_from(self, socket: Socket, group: ServerGroup) -> None:
-        is_wanted = group.is_turn or not self._core.config.relay_only
+        # A socket serves for relays, for all else, or for both.
+        aside = SocketUse.SHARED if group.is_turn else SocketUse.RELAYS
+        is_wanted = socket.use is not aside and (group.is_turn or not self._core.config.relay_only)
         if socket.relay is not None or group.has_failed or group.is_resolving or not is_wanted:
             return
         routes = [route for route in group.routes(socket.address) if group.is_turn or route.is_datagram]
@@ -394,7 +398,7 @@ class Gatherer:
         match event:
             case Allocated(relayed=relayed, mapped=mapped, is_reflexive=is_reflexive):
                 self._in_flight.discard(key)
-                if mapped is not None and is_reflexive and not self._core.config.relay_only:
+                if mapped is not None and is_reflexive and not self._is_for_relays(relay.host):
                     self._local.add_reflexive(relay.host, mapped, relay.server, self._url_in_use(relay))
                 self._arm_keepalive(now)
                 relay.relayed = relayed
@@ -452,10 +456,13 @@ class Gatherer:
     def _ask_for_binding(self, relay: Relay) -> None:
         """Asks a server that is full for the reflexive address at least (RFC 8445 §5.1.1.2)."""
         group = self._group_of(relay)
-        is_wanted = relay.host.address in self._core.sockets and not self._core.config.relay_only
+        is_wanted = relay.host.address in self._core.sockets and not self._is_for_relays(relay.host)
         if group is not None and is_wanted and relay.allocation.route.is_datagram:
             self._in_flight.add((relay.url, relay.host.address))
             self._enqueue(_Ask(group, relay.host, False, relay.server))
+
+    def _is_for_relays(self, socket: Socket) -> bool:
+        return self._core.config.relay_only or socket.use is SocketUse.RELAYS
 
     def _group_of(self, relay: Relay) -> ServerGroup | None:
         return next((group for group in self._groups if group.key == relay.url), None)

@@ -192,17 +192,20 @@ class CandidatePair:
         return f"CandidatePair({self.local.base} -> {self.remote_address}, {self.state.name})"
 
 
-def may_pair(local: LocalCandidate, remote: Candidate, remote_address: Address) -> bool:
+def may_pair(local: LocalCandidate, remote: Candidate, remote_address: Address, *, is_shared: bool = False) -> bool:
     """Says whether the two form a pair: component, transport and family agree (RFC 8445 §6.1.2.2).
 
-    IPv6 link-local and loopback addresses reach only their own kind, and no address pairs with itself.
+    IPv6 link-local and loopback addresses reach only their own kind, and no address pairs with itself unless another
+    agent shares it.
     """
     mine = local.candidate
     if mine.component != remote.component or mine.transport is not remote.transport:
         return False
     if not same_family(local.base, remote_address):
         return False
-    if is_loopback(local.base.host) != is_loopback(remote_address.host) or local.base == remote_address:
+    if is_loopback(local.base.host) != is_loopback(remote_address.host):
+        return False
+    if local.base == remote_address and not is_shared:
         return False
     return is_ipv6_link_local(local.base) == is_ipv6_link_local(remote_address)
 

@@ -10,7 +10,7 @@ from icepath.ice.candidate import LocalCandidate, is_learnt
 from icepath.ice.core import Core, Socket
 from icepath.ice.pair import CandidatePair, PairKey, PairState, may_pair
 from icepath.ice.stream import Generation, Stream
-from icepath.machine import DropFlow, FlowKey
+from icepath.machine import DropFlow, FlowKey, SocketUse
 from icepath.net import Address, Instant
 from icepath.wire.candidate_line import Candidate
 
@@ -56,7 +56,7 @@ def permit_remotes(core: Core, *, now: Instant) -> None:
 
 def _form(core: Core, generation: Generation, socket: Socket, candidate: Candidate, address: Address) -> None:
     local = base_candidate(generation, socket)
-    if local is None or not may_pair(local, candidate, address):
+    if local is None or not may_pair(local, candidate, address, is_shared=socket.use is SocketUse.SHARED):
         return
     if socket.relay is not None and candidate.is_name:
         return  # draft-ietf-mmusic-mdns-ice-candidates §3.3.2: the server would learn the address behind the name
