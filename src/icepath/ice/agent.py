@@ -310,6 +310,8 @@ class Agent:
                 self._core.may_check = True
             case TimerKind.CONSENT | TimerKind.EXPIRY:
                 self._on_consent_due(key, now=now)
+            case TimerKind.PROBE:
+                self._on_answer_missed(key, now=now)
             case TimerKind.RECHECK:
                 self._conclusion.recheck(self._stream(key.id))
                 self._core.touch()
@@ -349,6 +351,11 @@ class Agent:
             self._arrivals.lose(pair)
         else:
             self._consent.check(generation, pair, now=now)
+
+    def _on_answer_missed(self, key: TimerKey, *, now: Instant) -> None:
+        pair = self._consent.watched(key.id)
+        assert pair is not None  # its deadlines go when it is unwatched
+        self._consent.failover.on_missed(pair, self._consent.warm_pairs(pair), now=now)
 
     # -- what follows ---------------------------------------------------------------------------------------------
 

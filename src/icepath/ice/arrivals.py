@@ -160,7 +160,7 @@ class Arrivals:
             self._gatherer.on_answer(purpose, match.message, now=now)
             self._core.touch()
         else:
-            self._on_consent_answer(purpose.pair, match.message, now=now)
+            self._on_consent_answer(purpose.pair, match, now=now)
 
     def _on_check_answer(self, check: Check, match: Match[Purpose], *, now: Instant) -> None:
         generation = self._core.generation_of(check.pair)
@@ -182,16 +182,20 @@ class Arrivals:
         if judgement.is_nominated:
             self._conclusion.on_nominated(stream, generation, pair, now=now)
 
-    def _on_consent_answer(self, pair: CandidatePair, message: Message, *, now: Instant) -> None:
+    def _on_consent_answer(self, pair: CandidatePair, match: Match[Purpose], *, now: Instant) -> None:
+        message = match.message
         if message.message_class is MessageClass.SUCCESS:
             if pair.may_send_data(now):  # too late otherwise, though its deadline has not been seen to yet
                 pair.counts.responses_received += 1
+                assert match.rtt is not None  # a consent check is sent once
+                pair.rtt = match.rtt
+                pair.counts.rtt_total += match.rtt
                 self._consent.grant(pair, now=now)
         else:
             error = message.get(ErrorCode)
             if error is not None and error.code == FORBIDDEN:  # RFC 7675 §5.2: revoked at once
                 self.lose(pair)
-        if self._conclusion.state is State.DISCONNECTED or pair.valid is None:
+        if self._conclusion.state is State.DISCONNECTED or pair.valid is None or self._consent.is_warm(pair):
             self._core.touch()
 
     def lose(self, pair: CandidatePair) -> None:
@@ -233,6 +237,7 @@ class Arrivals:
             self._core.settle(relay, now=now)
         if (arrival.icmp_type, arrival.icmp_code) not in HARD_ICMP:
             return
+        self._alarm(arrival.local, arrival.remote, now=now)
         for transaction in self._core.transactions:
             if (transaction.local, transaction.remote) != (arrival.local, arrival.remote):
                 continue
@@ -244,3 +249,12 @@ class Arrivals:
                 self._core.transactions.cancel(transaction.transaction_id)
                 self._on_judgement(self._outgoing.fail(purpose), now=now)
         self._core.touch()
+
+    def _alarm(self, local: Address, remote: Address, *, now: Instant) -> None:
+        """Takes a hard ICMP error on a pair in use for a missing answer, where another pair may take over."""
+        for stream in self._core.streams.values():
+            for pair in stream.active.values():
+                generation = self._core.generation_of(pair)
+                is_hit = pair.key == (local, remote) and self._consent.failover.alarmed_at(pair) is None
+                if is_hit and generation is not None and generation.renomination is not None:
+                    self._consent.failover.on_missed(pair, self._consent.warm_pairs(pair), now=now)

@@ -33,11 +33,13 @@ _RUNNING: Final = ChecklistState.RUNNING
 class Checklist:
     """Holds the pairs of one data stream."""
 
-    __slots__ = ("pairs", "state", "triggered")
+    __slots__ = ("pairs", "state", "stays_open", "triggered")
 
     def __init__(self) -> None:
         self.pairs: dict[PairKey, CandidatePair] = {}
         self.state = _RUNNING
+        # With renomination, pairs are checked after a nomination too: one of them may be wanted later.
+        self.stays_open = False
         # RFC 8445 §6.1.4.1: first in, first out. A list: it is short, and a deque takes 760 bytes when empty.
         self.triggered: list[CandidatePair] = []
 
@@ -175,8 +177,8 @@ class ChecklistSet:
         return None
 
     def _ready(self, checklist: Checklist, is_ready: Callable[[CandidatePair], bool]) -> list[CandidatePair]:
-        """Returns the pairs that an ordinary check may be sent for; only a Running checklist has any."""
-        if checklist.state is not _RUNNING:
+        """Returns the pairs that an ordinary check may be sent for; only a Running or open checklist has any."""
+        if checklist.state is not _RUNNING and not checklist.stays_open:
             return []
         waiting = _waiting(checklist, is_ready)
         return _waiting(checklist, is_ready) if not waiting and self._thaw(checklist) else waiting
@@ -192,7 +194,7 @@ class ChecklistSet:
         active = {
             pair.foundation
             for other in self._lists.values()
-            if other.state is _RUNNING  # in another one, a Waiting pair's turn never comes
+            if other.state is _RUNNING or other.stays_open  # in another one, a Waiting pair's turn never comes
             for pair in other.pairs.values()
             if pair.state in (_WAITING, _IN_PROGRESS)
         }

@@ -2,7 +2,8 @@
 
 The parts that send and answer checks report here what became of a pair; here it is decided which pair is
 nominated (by the policy), which one carries data, when a checklist is Completed or Failed, and what the
-agent's state is. RFC 8445 §8.1; RFC 8863 (no failure before patience has run out).
+agent's state is. RFC 8445 §8.1; RFC 8863 (no failure before patience has run out). Where renomination is agreed,
+the nominated pair may change: selection.py.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from icepath.ice.consent import Consent
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.events import PairSelected, PairValidated, PolicyFailed, State, StateChanged, StreamFailed
 from icepath.ice.lite import select, trust
-from icepath.ice.nomination import Nominate, NominationView, PairView, Wait, nominate_best
+from icepath.ice.nomination import Nominate, NominationView, PairView, Wait, checked, nominate_best
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.pairing import can_send, discard_pair
+from icepath.ice.selection import Selection
 from icepath.ice.snapshot import pair_snapshot
 from icepath.ice.stream import Generation, Stream
 from icepath.net import Instant
@@ -32,11 +34,12 @@ _PENDING: Final = (PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS)
 class Conclusion:
     """Decides what becomes of valid pairs and what state the agent is in."""
 
-    __slots__ = ("_consent", "_core", "asked_server", "cause", "heard_server", "is_gathered", "state")
+    __slots__ = ("_consent", "_core", "asked_server", "cause", "heard_server", "is_gathered", "selection", "state")
 
     def __init__(self, core: Core, consent: Consent) -> None:
         self._core = core
         self._consent = consent
+        self.selection = Selection(core, consent)
         self.state = State.NEW
         self.cause: Cause | None = None
         # What the gatherer knows, for the policy and for the cause of a failure.
@@ -58,17 +61,21 @@ class Conclusion:
         pair.use_candidate = False
         pair.nominate_on_success = False
         known = generation.nominated.get(pair.component)
-        if known is not None and (known is pair or known.priority > pair.priority):
+        is_plain = generation.renomination is None
+        if known is not None and (known is pair or (is_plain and known.priority > pair.priority)):
             return
         pair.is_nominated = True
         if known is not None:
             known.is_nominated = False
         generation.nominated[pair.component] = pair
+        if is_plain:
+            for other in list(generation.checklist.pairs.values()):
+                if other.component == pair.component and other is not pair and other.valid is None:
+                    discard_pair(self._core, generation, other)
+        elif pair.component in generation.concluded:
+            self.selection.on_moved(pair, now=now)
         if pair.component not in generation.concluded:
             generation.concluded += (pair.component,)
-        for other in list(generation.checklist.pairs.values()):
-            if other.component == pair.component and other is not pair and other.valid is None:
-                discard_pair(self._core, generation, other)
         self._bind_channel(pair, now=now)
         is_running = generation.checklist.state is _RUNNING
         if is_running and len(generation.concluded) == len(stream.components):
@@ -95,9 +102,10 @@ class Conclusion:
         if generation.nominated.get(pair.component) is pair:
             del generation.nominated[pair.component]
             pair.is_nominated = False
-            if generation is stream.current:
-                # RFC 8445 §8.1.1, §12.1: no other pair may be nominated, and data goes on a selected pair only.
-                self._fail(stream, Cause.CONSENT_EXPIRED)
+        is_concluded = pair.component in generation.concluded and pair.component not in generation.nominated
+        if is_concluded and generation is stream.current and not self.selection.has_other(generation, pair.component):
+            # RFC 8445 §8.1.1, §12.1: no other pair may be nominated, and data goes on a selected pair only.
+            self._fail(stream, Cause.CONSENT_EXPIRED)
 
     # -- nomination ---------------------------------------------------------------------------------------------
 
@@ -110,6 +118,8 @@ class Conclusion:
             return
         for stream in self._core.streams.values():
             generation = stream.current
+            if generation.renomination is not None and generation.failure is None:
+                self.selection.reconsider(stream, generation, now=now)
             if generation.checklist.state is not _RUNNING or generation.started is None:
                 continue
             for component in stream.components:
@@ -154,7 +164,7 @@ class Conclusion:
 
     def _decide(self, view: NominationView) -> Nominate | Wait:
         try:
-            return _checked(self._core.config.nomination(view))
+            return checked(self._core.config.nomination(view))
         except Exception as failure:  # a policy is the application's code: law 1 holds whatever it does
             self._core.outbox.put(PolicyFailed("nomination", repr(failure)))
             return nominate_best(view)
@@ -167,6 +177,8 @@ class Conclusion:
             self._judge(stream, now=now)
             for component in stream.components:
                 self._choose(stream, component, now=now)
+            if stream.current.renomination is not None:
+                self.selection.keep_warm(stream, now=now)
             if stream.is_selected and stream.previous is not None:
                 self._retire(stream)
         self._set_state(*self._overall(now))
@@ -176,7 +188,10 @@ class Conclusion:
         chosen = self._best(stream, component, now)
         if chosen is not current:
             if current is not None:
-                self._consent.unwatch(current)
+                if self._consent.failover.is_silent(current):
+                    self._consent.rest(current)
+                else:
+                    self._consent.unwatch(current)
                 del stream.active[component]
             if chosen is not None:
                 stream.active[component] = chosen
@@ -190,7 +205,7 @@ class Conclusion:
         if stream.current.failure is not None and stream.previous is None:
             return None  # RFC 8445 §12.1: a stream that lacks a component sends nothing for any
         nominated = stream.current.nominated.get(component)
-        if nominated is not None and nominated.may_send_data(now):
+        if nominated is not None and nominated.may_send_data(now) and not self._consent.failover.is_silent(nominated):
             return nominated
         if stream.previous is not None:
             # RFC 8445 §9: during a restart data goes on over the old pair until the new one is selected.
@@ -198,7 +213,8 @@ class Conclusion:
             if old is not None and old.generation == stream.previous.number and old.may_send_data(now):
                 return old
         if component in stream.current.concluded:
-            return None  # RFC 8445 §12.1: once a pair was selected, data goes on that one only
+            # RFC 8445 §12.1: once a pair was selected, data goes on that one only.
+            return self.selection.substitute(stream, component, nominated, now=now)
         best: CandidatePair | None = None
         for pair in stream.current.checklist.pairs.values():
             if pair.component == component and pair.may_send_data(now):
@@ -246,6 +262,7 @@ class Conclusion:
         if stream.current.failure is not None:
             return
         stream.current.checklist.state = ChecklistState.FAILED
+        stream.current.checklist.stays_open = False
         stream.current.failure = cause
         self._core.outbox.put(StreamFailed(stream.id, cause))
 
@@ -272,13 +289,6 @@ class Conclusion:
             self.state = state
             self.cause = cause
             self._core.outbox.put(StateChanged(state, cause))
-
-
-def _checked(decision: object) -> Nominate | Wait:
-    """Returns the decision; Raises: TypeError when it is none, as from a policy that no type-checker saw."""
-    if not isinstance(decision, (Nominate, Wait)):
-        raise TypeError(f"neither Nominate nor Wait, but {decision!r}")
-    return decision
 
 
 def _by_valid_priority(pair: CandidatePair) -> tuple[int, int]:

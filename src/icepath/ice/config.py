@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.errors import InvalidArgument
-from icepath.ice.nomination import NominationPolicy, nominate_first_good
+from icepath.ice.nomination import NominationPolicy, SelectionPolicy, move_when_better, nominate_first_good
 from icepath.ice.pacer import MAX_PACING, MIN_PACING
 from icepath.ice.rewriting import RewriteMode, RewriteRule
 from icepath.net import Seconds
@@ -127,6 +127,12 @@ class AgentConfig:
     verify_certificates: bool = True
     """Ends a TLS or DTLS connection whose certificate does not prove the server's name."""
     nomination: NominationPolicy = field(default=nominate_first_good)
+    renomination: bool = False
+    """Offers to change the nominated pair later without a restart (both drafts of renomination)."""
+    selection: SelectionPolicy = field(default=move_when_better)
+    """Says when to, and to which pair, where the other side agrees."""
+    warm_pairs: int = 3
+    """How many pairs of a component are kept ready for it, by consent checks at half the pace."""
     rto: RtoPolicy = field(default=rto_floor)
 
     def __post_init__(self) -> None:
@@ -149,5 +155,5 @@ class AgentConfig:
             raise InvalidArgument("a lite agent has host candidates only: no servers, no relay_only (RFC 8445 §5.2)")
         if self.lite and any(rule.mode == RewriteMode.ADD for rule in self.rewrite):
             raise InvalidArgument("a lite agent has host candidates only: rewriting replaces them (RFC 8445 §5.2)")
-        if min(self.max_pairs, self.max_remote_candidates, self.max_early_checks) < 1:
-            raise InvalidArgument("limits must be at least 1")
+        if min(self.max_pairs, self.max_remote_candidates, self.max_early_checks, self.warm_pairs + 1) < 1:
+            raise InvalidArgument("limits must be at least 1, warm pairs at least 0")

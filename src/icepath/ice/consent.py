@@ -2,16 +2,20 @@
 
 A valid answer allows sending for 30 s (RFC 7675 §5.1); each check is sent once, every 4 to 6 s, under a new
 transaction. The checks keep NAT bindings alive as well (RFC 8445 §11). Liveness is softer: nothing heard
-for two intervals makes the pair quiet, which is reported as *disconnected* and may pass.
+for two intervals makes the pair quiet, which is reported as *disconnected* and may pass. Where renomination is agreed,
+pairs kept ready for it are asked at half the pace, and failover.py waits for the answers on the pair in use.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, inf
 from typing import Final, final
 
 from icepath.entropy import jitter
+from icepath.ice.config import MAX_CONSENT_INTERVAL
 from icepath.ice.core import ConsentCheck, Core, TimerKey, TimerKind
+from icepath.ice.failover import Failover
 from icepath.ice.outgoing import check_attributes
 from icepath.ice.pair import CandidatePair
 from icepath.ice.pairing import drop_flow, flow_key
@@ -35,7 +39,10 @@ CONSENT_POLICY: Final = RetransmissionPolicy(rto=CONSENT_LIFETIME, rc=1, rm=1)
 KEEPALIVE_INTERVAL: Final[Seconds] = 15.0
 # Quiet for this many consent intervals is *disconnected*: one lost check or answer is not enough.
 QUIET_INTERVALS: Final = 2.0
+# Pairs kept warm are asked this many times less often: consent outlives one lost check, NAT bindings any.
+WARM_INTERVALS: Final = 2.0
 
+_NONE: Final[frozenset[int]] = frozenset()
 _CONSENT: Final = TimerKind.CONSENT
 _EXPIRY: Final = TimerKind.EXPIRY
 _LIVENESS: Final = TimerKind.LIVENESS
@@ -47,11 +54,14 @@ _REQUEST: Final = MessageClass.REQUEST
 class Consent:
     """Renews consent of the watched pairs and tells when they are quiet or lost."""
 
-    __slots__ = ("_core", "_watched")
+    __slots__ = ("_core", "_warm", "_watched", "failover")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._watched: dict[int, CandidatePair] = {}
+        # Those of them that data is not sent on.
+        self._warm: frozenset[int] = _NONE
+        self.failover = Failover(core)
 
     def watched(self, pair_id: int) -> CandidatePair | None:
         """Returns the watched pair of that id."""
@@ -64,7 +74,9 @@ class Consent:
         self.permit_flow(pair)
         if pair.id in self._watched:
             self._core.timers.set(TimerKey(_EXPIRY, pair.id), pair.consent_until)
-            self.is_quiet(pair, now)  # puts the next look off: nobody wakes while answers come
+            self.failover.on_answer(pair)
+            if pair.id not in self._warm:
+                self.is_quiet(pair, now)  # puts the next look off: nobody wakes while answers come
 
     def permit_flow(self, pair: CandidatePair) -> None:
         """Lets the driver deliver the pair's datagrams itself while consent lasts; through relays, channels only."""
@@ -80,16 +92,51 @@ class Consent:
     def watch(self, pair: CandidatePair, *, now: Instant) -> None:
         """Begins to renew consent of a pair that data is sent on."""
         if pair.id in self._watched:
-            return
+            if pair.id not in self._warm:
+                return
+            self._warm -= {pair.id}
         self._watched[pair.id] = pair
         self._schedule(pair, now=now)
         self._core.timers.set(TimerKey(_EXPIRY, pair.id), None if pair.consent_until == inf else pair.consent_until)
         self.is_quiet(pair, now)
 
+    def keep_warm(self, stream: int, component: int, pairs: Sequence[CandidatePair], *, now: Instant) -> None:
+        """Renews consent of these pairs of a component, besides the one in use, and of no others."""
+        wanted = {pair.id for pair in pairs}
+        for pair_id in sorted(self._warm - wanted):
+            pair = self._watched[pair_id]
+            if (pair.stream, pair.component) == (stream, component):
+                self.unwatch(pair)
+        for pair in pairs:
+            if pair.id not in self._watched:
+                self._watched[pair.id] = pair
+                self._warm |= {pair.id}
+                self._schedule(pair, now=now)
+                self._core.timers.set(TimerKey(_EXPIRY, pair.id), pair.consent_until)
+
+    def rest(self, pair: CandidatePair) -> None:
+        """Keeps a pair that was in use until it fell silent among those kept warm: it may come back."""
+        self._warm |= {pair.id}
+        self._core.timers.cancel(TimerKey(_LIVENESS, pair.id))
+
+    def warm_pairs(self, pair: CandidatePair) -> list[CandidatePair]:
+        """Returns what is kept ready for the pair's component."""
+        return [
+            other
+            for other in self._watched.values()
+            if other.id in self._warm and (other.stream, other.component) == (pair.stream, pair.component)
+        ]
+
+    def is_warm(self, pair: CandidatePair) -> bool:
+        """Says whether the pair is kept ready."""
+        return pair.id in self._warm
+
     def unwatch(self, pair: CandidatePair) -> None:
         """Stops renewing consent of the pair, and waits for no answer any more (RFC 7675 §5.1)."""
         if self._watched.pop(pair.id, None) is None:
             return
+        self._warm -= {pair.id}
+        self.failover.forget(pair)
         for kind in (_CONSENT, _EXPIRY, _LIVENESS):
             self._core.timers.cancel(TimerKey(kind, pair.id))
         for transaction in self._core.transactions:
@@ -136,6 +183,8 @@ class Consent:
         pair.counts.requests_sent += 1
         pair.counts.consent_requests_sent += 1
         self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
+        if generation.renomination is not None and pair.id not in self._warm:
+            self.failover.on_sent(pair, now=now)
 
     def _keep_alive(self, pair: CandidatePair, *, now: Instant) -> None:
         """Sends what a lite agent sends instead: a Binding indication, which wants no answer (RFC 8445 §11)."""
@@ -147,5 +196,7 @@ class Consent:
             self._core.timers.set(TimerKey(_CONSENT, pair.id), now + KEEPALIVE_INTERVAL)
             return
         interval = self._core.config.consent_interval
+        if pair.id in self._warm:
+            interval = min(WARM_INTERVALS * interval, MAX_CONSENT_INTERVAL)
         delay = jitter(JITTER_LOW * interval, JITTER_HIGH * interval - STEP, self._core.random_bytes)
         self._core.timers.set(TimerKey(_CONSENT, pair.id), ceil((now + delay) / STEP) * STEP)

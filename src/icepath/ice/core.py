@@ -55,6 +55,7 @@ class TimerKind(IntEnum):
     LIVENESS = auto()
     KEEPALIVE = auto()
     ALLOCATION = auto()
+    PROBE = auto()
 
 
 class TimerKey(NamedTuple):
@@ -105,8 +106,8 @@ class Socket:
         self.address = local.address
         self.interface = local.interface
         self.cost = local.cost
-        self.stream = stream
         self.use = local.use
+        self.stream = stream
         self.component = component
         self.preference = preference
         self.relay = relay
@@ -131,6 +132,8 @@ class Check(NamedTuple):
     role: Role
     priority: int
     use_candidate: bool
+    nomination: int = 0
+    """The value that orders it among nominations, where renomination is agreed."""
 
 
 class ConsentCheck(NamedTuple):

@@ -16,6 +16,7 @@ from icepath.ice.lite import accept
 from icepath.ice.outgoing import ROLE_CONFLICT
 from icepath.ice.pair import CandidatePair, PairKey, PairState
 from icepath.ice.pairing import base_candidate, make_pair
+from icepath.ice.renomination import nomination_of
 from icepath.ice.stream import EarlyCheck, Generation, Stream
 from icepath.machine import DropReason, Transport
 from icepath.net import Address, Instant
@@ -90,6 +91,7 @@ class Incoming:
             username.text.partition(":")[2],
             priority.value,
             message.get(UseCandidate) is not None,
+            nomination_of(message) if core.config.renomination else None,
         )
         return self.follow_up(stream, generation, check, now=now)
 
@@ -178,7 +180,9 @@ class Incoming:
         )
         self._core.transmit(socket.address, remote, payload, now=now)
 
-    def follow_up(self, stream: Stream, generation: Generation, check: EarlyCheck, *, now: Instant) -> Learnt | None:
+    def follow_up(
+        self, stream: Stream, generation: Generation, check: EarlyCheck, *, is_early: bool = False, now: Instant
+    ) -> Learnt | None:
         """Learns the remote candidate, finds or makes the pair, and triggers its check (RFC 8445 §7.3.1.3-5)."""
         if generation.remote is None:
             if len(generation.early_checks) < self._core.config.max_early_checks:
@@ -197,7 +201,7 @@ class Incoming:
         pair.counts.requests_received += 1
         pair.counts.responses_sent += 1
         pair.last_heard = now
-        is_nominating = check.use_candidate and not self._core.is_controlling
+        is_nominating = not self._core.is_controlling and self._nominates(generation, pair, check, is_early=is_early)
         if self._core.config.lite:
             return self._follow_up_lite(pair, is_nominating=is_nominating, now=now)
         if is_nominating and pair.valid is not None and not pair.may_send_data(now):
@@ -210,6 +214,19 @@ class Incoming:
                 return Learnt(pair, is_nominated=True)
             pair.nominate_on_success = True
         return Learnt(pair)
+
+    def _nominates(self, generation: Generation, pair: CandidatePair, check: EarlyCheck, *, is_early: bool) -> bool:
+        renomination = generation.renomination
+        if renomination is None:
+            return check.use_candidate
+        is_nominating = renomination.accepts(
+            pair.component, check.nomination, use_candidate=check.use_candidate, is_early=is_early
+        )
+        if is_nominating:
+            for other in generation.checklist.pairs.values():
+                if other.component == pair.component:
+                    other.nominate_on_success = False  # the last nomination wins, whichever pair succeeds first
+        return is_nominating
 
     def _follow_up_lite(self, pair: CandidatePair, *, is_nominating: bool, now: Instant) -> Learnt | None:
         """Takes a nomination as the other side's decision; other checks tell that it still consents (§7.3.2)."""
@@ -224,7 +241,7 @@ class Incoming:
         socket = self._core.sockets.get(check.local)
         if pair is not None or socket is None:
             return pair
-        if self._core.is_controlling and socket.component in generation.concluded:
+        if self._core.is_controlling and socket.component in generation.concluded and generation.renomination is None:
             return None  # RFC 8445 §8.1.2: answered, but no longer checked once the component is concluded
         local = base_candidate(generation, socket)
         if local is None:
@@ -264,7 +281,7 @@ class Incoming:
             return
         if pair.component in generation.nominated and generation.nominated[pair.component] is not pair:
             # RFC 8445 §8.1.2: answered, but no longer checked once the component is concluded.
-            if pair.valid is None and not self._core.is_controlling:
+            if pair.valid is None and (generation.renomination is not None or not self._core.is_controlling):
                 generation.checklist.enqueue_triggered(pair)
             return
         if pair.state is PairState.IN_PROGRESS and pair.transaction_id is not None:

@@ -88,6 +88,11 @@ class Outgoing:
             return
         use_candidate = core.is_controlling and pair.use_candidate
         priority, attributes = check_attributes(core, generation, pair, use_candidate=use_candidate)
+        nomination = 0
+        if use_candidate and generation.renomination is not None:
+            attribute = generation.renomination.next(pair.component)
+            nomination = attribute.value
+            attributes.append(attribute)
         transaction_id = core.transaction_id()
         payload = encode_message(
             Method.BINDING, MessageClass.REQUEST, transaction_id, attributes, key=remote.key, fingerprint=True
@@ -105,7 +110,7 @@ class Outgoing:
             remote=pair.remote_address,
             payload=payload,
             key=remote.key,
-            context=Check(pair, core.role, priority, use_candidate),
+            context=Check(pair, core.role, priority, use_candidate, nomination),
             policy=RetransmissionPolicy(rto=rto),
             now=now,
         )
@@ -174,6 +179,8 @@ class Outgoing:
             generation.checklist.triggered.remove(pair)
         self._core.checklists.unfreeze(pair.foundation)
         is_nominated = check.use_candidate if self._core.is_controlling else pair.nominate_on_success
+        if is_nominated and self._core.is_controlling and generation.renomination is not None:
+            is_nominated = generation.renomination.is_latest(pair.component, check.nomination)
         return Judgement(pair, Verdict.SUCCEEDED, is_nominated, is_newly_valid)
 
     def _mapped_candidate(self, generation: Generation, check: Check, mapped: Address) -> LocalCandidate:

@@ -60,7 +60,7 @@ def _form(core: Core, generation: Generation, socket: Socket, candidate: Candida
         return
     if socket.relay is not None and candidate.is_name:
         return  # draft-ietf-mmusic-mdns-ice-candidates §3.3.2: the server would learn the address behind the name
-    if socket.component in generation.concluded:
+    if socket.component in generation.concluded and generation.renomination is None:
         return  # RFC 8445 §8.1.2: a concluded component has no other pairs
     if PairKey(local.base, address) not in generation.checklist.pairs:
         make_pair(core, generation, socket.stream, local, candidate, address)

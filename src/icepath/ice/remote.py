@@ -15,6 +15,7 @@ from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.incoming import Incoming, Learnt
 from icepath.ice.pacer import DEFAULT_PACING, MAX_PACING
 from icepath.ice.pairing import pair_remote
+from icepath.ice.renomination import agree
 from icepath.ice.snapshot import MILLISECONDS
 from icepath.ice.stream import Generation, Remote, Stream
 from icepath.machine import DropReason, Failed, Handle, Resolve, Resolved, Transport
@@ -58,7 +59,7 @@ class RemoteSide:
         if description.end_of_candidates:
             generation.remote_ended = True
         early, generation.early_checks = generation.early_checks, []
-        learnt = [self._incoming.follow_up(stream, generation, check, now=now) for check in early]
+        learnt = [self._incoming.follow_up(stream, generation, check, is_early=True, now=now) for check in early]
         return [each for each in learnt if each is not None]
 
     def _begin(self, stream: Stream, generation: Generation, description: Description, *, now: Instant) -> None:
@@ -70,6 +71,9 @@ class RemoteSide:
             pacing=description.pacing,
             is_lite=description.lite,
         )
+        if core.config.renomination:
+            generation.renomination = agree(description.options)
+            generation.checklist.stays_open = generation.renomination is not None
         generation.started = now
         core.timers.set(TimerKey(TimerKind.PATIENCE, stream.id), now + core.config.patience)
         # RFC 8445 §14.2: the higher proposal rules, of all streams, as they share one pace.
@@ -101,8 +105,10 @@ class RemoteSide:
     def _is_wanted(self, stream: Stream, generation: Generation, candidate: Candidate) -> bool:
         if candidate.transport is not Transport.UDP or candidate.component not in stream.components:
             return False
-        if generation.remote_ended:
-            return False  # RFC 8838 §14: "it MUST ignore any newly received candidates"
+        if generation.remote_ended and generation.renomination is None:
+            # RFC 8838 §14: "it MUST ignore any newly received candidates". With renomination a side that joins another
+            # network trickles candidates of it (draft-thatcher-tsvwg-renomination §1): DEVIATIONS.md.
+            return False
         if candidate.is_name and self._core.config.relay_only:
             return False  # draft-ietf-mmusic-mdns-ice-candidates §3.2.1 step 2
         return _is_of_session(generation, candidate)

@@ -6,6 +6,7 @@ from icepath.errors import Cause
 from icepath.ice.core import Core
 from icepath.ice.events import AgentSnapshot, ComponentSnapshot, PairSnapshot, RelaySnapshot, State
 from icepath.ice.pair import CandidatePair
+from icepath.ice.renomination import OPTIONS
 from icepath.ice.stream import Stream
 from icepath.wire.fragment import Description
 
@@ -55,7 +56,7 @@ def local_description(core: Core, stream: Stream, *, is_done: bool) -> Descripti
         ufrag=generation.credentials.ufrag,
         password=generation.credentials.password,
         candidates=tuple(announced),
-        options=ICE_OPTIONS,
+        options=ICE_OPTIONS + OPTIONS if core.config.renomination else ICE_OPTIONS,
         end_of_candidates=is_done,
         # RFC 8839 §4.2.2: a lite implementation proposes none, as it paces nothing.
         pacing=None if core.config.lite else round(core.config.pacing * MILLISECONDS),

@@ -14,6 +14,7 @@ from icepath.errors import Cause
 from icepath.ice.candidate import LocalCandidate
 from icepath.ice.checklist import Checklist, ChecklistState
 from icepath.ice.pair import CandidatePair, PairKey
+from icepath.ice.renomination import Renomination
 from icepath.net import Address, Instant
 from icepath.wire.candidate_line import Candidate
 from icepath.wire.integrity import IntegrityKey, short_term_key
@@ -31,6 +32,8 @@ class EarlyCheck(NamedTuple):
     remote_ufrag: str
     priority: int
     use_candidate: bool
+    nomination: int | None = None
+    """The value of NOMINATION, in either form."""
 
 
 @final
@@ -70,6 +73,7 @@ class Generation:
         "remote",
         "remote_candidates",
         "remote_ended",
+        "renomination",
         "started",
         "was_refused",
     )
@@ -97,6 +101,8 @@ class Generation:
         self.proven: set[PairKey] = set()
         # When checks could begin: both descriptions are known (RFC 8863 §4).
         self.started: Instant | None = None
+        # Is what both sides agreed on; None is plain RFC 8445.
+        self.renomination: Renomination | None = None
         # The other side answered a check with 401: the descriptions do not belong together.
         self.was_refused = False
         # Why the stream has no path, once that is certain.

@@ -84,6 +84,8 @@ class Plan:
     password: Secret = PASSWORD
     """What the agents tell the TURN server; it knows `PASSWORD`."""
     roles: tuple[Role, Role] = (Role.CONTROLLING, Role.CONTROLLED)
+    renomination: tuple[bool, bool] = (False, False)
+    """Which sides offer to change the nominated pair later."""
     rewrite: tuple[RewriteRule, ...] = ()
     """Side A's: under which other addresses its hosts are reached."""
 
@@ -104,8 +106,8 @@ class Encounter:
         self.world = self.network.world
         self.start = self.world.now
         self._start_server()
-        self.a = self._side("a", self.network.a, plan.roles[0], lite=plan.lite[0])
-        self.b = self._side("b", self.network.b, plan.roles[1], lite=plan.lite[1])
+        self.a = self._side("a", self.network.a, 0)
+        self.b = self._side("b", self.network.b, 1)
 
     def _start_server(self) -> None:
         hosts = (topology.SERVER_IPV4, topology.SERVER_IPV6)
@@ -137,15 +139,17 @@ class Encounter:
                 servers.append(Server(parse_server_uri(f"stun:{each}")))
         return tuple(servers)
 
-    def _side(self, name: str, host: Host, role: Role, *, lite: bool) -> Side:
+    def _side(self, name: str, host: Host, index: int) -> Side:
+        lite = self.plan.lite[index]
         rng = random.Random(f"{name} {self.plan.seed}")
         config = AgentConfig(
             credentials=ice_credentials(rng.randbytes),
-            role=role,
+            role=self.plan.roles[index],
             servers=() if lite else self._servers(host),
             relay_only=self.plan.relay_only,
             rewrite=self.plan.rewrite if name == "a" else (),
             lite=lite,
+            renomination=self.plan.renomination[index],
         )
         agent = Agent(config, random_bytes=rng.randbytes, reserve_slot=SlotCalendar(), now=self.world.now)
         return Side(name, host, agent)

@@ -14,6 +14,7 @@ round trip to the server is 50 ms, between two clients 100 ms.
     cgn-eif cgn-adf cgn-apdf cgn-sym                  an apdf home router behind such a carrier NAT
     udpblock tcp443     only TCP 443 and 3478, or TCP 443 alone, may leave
     v6                  IPv6 only, stateful firewall  ds ds-sym      apdf or sym NAT, and IPv6 as in v6
+    two two-apdf        two interfaces, each with a public address or behind an apdf NAT of its own
 
 Both sides in one place, `pair("same")`: same (one LAN), same-iso (one apdf NAT, isolated LANs, no hairpin),
 same-hp (the same with hairpin), samecgn, samecgn-hp (two homes behind one carrier NAT without or with it).
@@ -162,6 +163,26 @@ def _carrier(config: NatConfig) -> Callable[[_Plan, int], Host]:
     return build
 
 
+def _two(plan: _Plan, index: int) -> Host:
+    host = plan.client(index)
+    for number in range(2):
+        hosts = [f"11.{index + 1}.{number}.1"]
+        host.add_interface(f"eth{number}", plan.internet, hosts, up=plan.access, down=plan.access_down)
+    return host
+
+
+def _two_behind(plan: _Plan, index: int) -> Host:
+    host = plan.client(index)
+    for number in range(2):
+        side = "ab"[index]
+        lan = plan.world.network(f"lan-{side}{number}", prefixes=[f"192.168.{10 * index + number + 1}.0/24"])
+        public = [f"11.{index + 1}.{number}.1"]
+        nat = plan.world.nat(f"nat-{side}{number}", _HOME, plan.internet, public, up=plan.access, down=plan.access_down)
+        nat.add_inside(lan)
+        host.add_interface(f"eth{number}", lan, [f"192.168.{10 * index + number + 1}.10"])
+    return host
+
+
 def _ipv6_only(plan: _Plan, index: int) -> Host:
     lan = plan.lan(index, ipv6=True)
     plan.firewall(index, lan)
@@ -184,6 +205,8 @@ PLACES: Final[dict[str, Callable[[_Plan, int], Host]]] = {
     **{f"cgn-{name}": _carrier(config) for name, config in NATS.items()},
     "udpblock": _behind(_HOME, tcp_only(443, 3478)),
     "tcp443": _behind(_HOME, tcp_only(443)),
+    "two": _two,
+    "two-apdf": _two_behind,
     "v6": _ipv6_only,
     "ds": _dual_stack(_HOME),
     "ds-sym": _dual_stack(NATS["sym"]),

@@ -130,3 +130,24 @@ def stream_relay(table: Table) -> Handle:
     table.host()
     (connect,) = [each for each in table.take() if isinstance(each, Connect)]
     return connect.handle
+
+
+def two_paths() -> tuple[Table, Instant]:
+    """Makes an agent that agreed on renomination, with a nominated pair and one kept warm; returns the time."""
+    table = Table(AgentConfig(OWN, Role.CONTROLLING, renomination=True))
+    table.host()
+    candidates = (candidate(REMOTE), candidate(ELSEWHERE, priority=1))
+    options = ("ice2", "renomination2")
+    described = Description(THEIRS.ufrag, THEIRS.password, candidates, options, True, pacing=5)
+    table.agent.set_remote_description(described, now=0.0)
+    now = 0.0
+    for _ in range(20):
+        now += TA
+        table.agent.handle_timeout(now=now)
+        for datagram in table.sent():
+            request = decode_message(datagram.payload)
+            table.answer(request, remote=datagram.remote, now=now)
+    first, second = table.agent.snapshot().pairs
+    assert first.is_nominated
+    assert second.is_valid
+    return table, now

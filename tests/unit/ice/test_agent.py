@@ -44,7 +44,7 @@ from icepath.net import Address
 from icepath.wire.attributes import IceControlled, UseCandidate, XorMappedAddress
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.message import decode_message
-from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay
+from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay, two_paths
 from unit.ice.builders import (
     HOST,
     MAPPED,
@@ -456,3 +456,20 @@ def test_an_unreachable_name_is_no_address() -> None:
     found = ResolvedAddress(Transport.UDP, Security.NONE, Address("192.0.2.99", 0))
     table.agent.receive(Resolved(asked.handle, (found,)), now=0.0)
     assert {pair.remote_address.host for pair in table.agent.snapshot().pairs} == {REMOTE.host, "192.0.2.99"}
+
+
+def test_a_path_that_falls_silent_is_left_for_one_that_answers() -> None:
+    table, now = two_paths()
+    while not any(pair.is_nominated and pair.remote_address == ELSEWHERE for pair in table.agent.snapshot().pairs):
+        deadline = table.agent.next_deadline()
+        assert deadline is not None
+        now = max(now, deadline)
+        assert now < 10.0
+        table.agent.handle_timeout(now=now)
+        for datagram in table.sent():
+            if datagram.remote == ELSEWHERE:
+                now += 0.001
+                table.answer(decode_message(datagram.payload), remote=ELSEWHERE, now=now)
+    selected = table.agent.selected_pair()
+    assert selected is not None
+    assert selected.remote_address == ELSEWHERE

@@ -35,6 +35,7 @@ from icepath.machine import (
     Resolved,
     ResolvedAddress,
     Security,
+    SocketUse,
     Transport,
     Unreachable,
 )
@@ -43,7 +44,7 @@ from icepath.wire.attributes import ErrorCode, XorMappedAddress
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.message import MessageClass, Method, TransactionId, encode_message
-from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay
+from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay, two_paths
 from unit.ice.builders import (
     HOST,
     MAPPED,
@@ -234,6 +235,15 @@ def test_relay_only_answers_nothing_on_a_host_socket() -> None:
     ]
 
 
+def test_a_socket_for_relays_answers_no_check() -> None:
+    table = Table(AgentConfig(OWN, Role.CONTROLLED))
+    table.agent.add_local_address(LocalAddress(HOST, use=SocketUse.RELAYS), now=0.0)
+    table.meet(REMOTE)
+    table.take()
+    table.receive(check_from_remote(role=Role.CONTROLLING).data)
+    assert table.sent() == []
+
+
 def test_answers_that_our_password_does_not_verify_are_told_from_silence() -> None:
     table = Table()
     table.host()
@@ -399,3 +409,13 @@ def test_what_comes_by_nobodys_stream_while_closing_is_for_nobody() -> None:
     agent.take_outputs()
     agent.receive(Bytes(Handle(99), b"late"), now=now)
     assert list(agent.take_outputs()) == []
+
+
+def test_an_icmp_error_raises_the_alarm_where_another_pair_may_take_over() -> None:
+    table, now = two_paths()
+    for _ in range(2):
+        table.agent.receive(Unreachable(HOST, REMOTE, 3, 3), now=now)
+    table.agent.receive(Unreachable(HOST, Address("192.0.2.99", 9), 3, 3), now=now)
+    table.agent.handle_timeout(now=now + 2 * TA)
+    requests = [datagram.remote for datagram in table.sent()]
+    assert requests == [REMOTE, ELSEWHERE]

@@ -12,6 +12,7 @@ from icepath.ice.core import ConsentCheck, TimerKey, TimerKind
 from icepath.ice.events import PairSelected, PairValidated, PolicyFailed, State, StateChanged, StreamFailed
 from icepath.ice.nomination import Nominate, NominationView, Wait, nominate_first_valid
 from icepath.ice.pair import CandidatePair, PairState
+from icepath.ice.renomination import Renomination
 from icepath.ice.restart import restart_stream
 from icepath.ice.stream import Generation
 from icepath.machine import DropFlow, FlowKey
@@ -692,3 +693,47 @@ class TestLite:
         table.meet()
         table.conclusion.update(now=40.0)
         assert table.conclusion.state is State.FAILED
+
+
+class TestRenomination:
+    def bench(self) -> tuple[Bench, list[CandidatePair]]:
+        table, pairs = bench(Role.CONTROLLED, REMOTE, SECOND_REMOTE, renomination=True)
+        table.generation().renomination = Renomination(is_first_form=False)
+        table.make_valid(pairs[0])
+        return table, pairs
+
+    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.1")
+    def test_the_last_nomination_wins_whatever_its_priority_and_other_pairs_stay(self) -> None:
+        table, (better, other) = self.bench()
+        nominate(table, better)
+        assert table.generation().checklist.pairs.get(other.key) is other
+        table.make_valid(other)
+        nominate(table, other, now=2.0)
+        table.conclusion.update(now=2.0)
+        assert table.generation().nominated[1] is other
+        assert table.core.streams[1].active[1] is other
+        nominate(table, better, now=3.0)
+        assert table.generation().nominated[1] is better
+
+    def test_a_pair_that_fell_silent_rests_while_another_carries_data(self) -> None:
+        table, (one, two) = self.bench()
+        table.make_valid(two)
+        nominate(table, one)
+        table.conclusion.update(now=1.0)
+        for _ in range(2):
+            table.consent.failover.on_missed(one, [two], now=5.0)
+        table.consent.grant(two, now=5.1)
+        table.conclusion.update(now=5.1)
+        assert table.core.streams[1].active[1] is two
+        assert table.consent.is_warm(one)
+
+    def test_the_controlling_side_reconsiders(self) -> None:
+        table, (one, two) = bench(Role.CONTROLLING, REMOTE, SECOND_REMOTE, renomination=True)
+        table.generation().renomination = Renomination(is_first_form=False)
+        for pair in (one, two):
+            table.make_valid(pair)
+        nominate(table, one)
+        table.conclusion.update(now=1.0)
+        lose(table, one)
+        table.conclusion.nominate(now=2.0)
+        assert two.use_candidate

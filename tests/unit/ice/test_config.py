@@ -138,6 +138,12 @@ class TestValidation:
             make().pacing = 0.1  # type: ignore[misc]  # the point of the test
 
 
+def test_no_pair_need_be_kept_warm_and_not_fewer() -> None:
+    assert make(warm_pairs=0).warm_pairs == 0
+    with pytest.raises(InvalidArgument, match="warm pairs at least 0"):
+        make(warm_pairs=-1)
+
+
 class TestServer:
     def test_without_a_username_has_no_credentials(self) -> None:
         assert Server(URI).credentials() is None
@@ -175,3 +181,16 @@ def test_a_lite_agent_replaces_addresses_and_adds_none() -> None:
     assert make(lite=True, rewrite=replaced).rewrite == replaced
     with pytest.raises(InvalidArgument, match="rewriting replaces"):
         make(lite=True, rewrite=(*replaced, RewriteRule("10.0.0.0/8", "203.0.113.10")))
+
+
+def test_hosts_are_told_unless_an_agent_is_to_keep_them_which_a_lite_one_cannot() -> None:
+    assert make().tell_hosts
+    assert not make(tell_hosts=False).tell_hosts
+    with pytest.raises(InvalidArgument, match="they are told"):
+        make(lite=True, tell_hosts=False)
+
+
+def test_streams_only_is_for_relays() -> None:
+    assert make(relay_only=True, streams_only=True).streams_only
+    with pytest.raises(InvalidArgument, match="relay_only"):
+        make(streams_only=True)

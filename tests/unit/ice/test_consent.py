@@ -9,6 +9,7 @@ import pytest
 from icepath.ice.consent import CONSENT_LIFETIME, STEP
 from icepath.ice.core import ConsentCheck, TimerKey, TimerKind
 from icepath.ice.pair import CandidatePair
+from icepath.ice.renomination import Renomination
 from icepath.machine import Deliver, DropFlow, FlowKey, SetFlow
 from icepath.net import Instant
 from icepath.stun.transaction import Match, TimedOut
@@ -271,3 +272,54 @@ class TestLite:
         assert deadline(table, TimerKind.EXPIRY, pair) is None
         assert deadline(table, TimerKind.LIVENESS, pair) is None
         assert not table.consent.is_quiet(pair, 1e9)
+
+
+class TestWarmPairs:
+    """Where renomination is agreed, a few more pairs are asked, at half the pace."""
+
+    def warm(self) -> tuple[Bench, CandidatePair]:
+        table, pair = bench()
+        table.consent.unwatch(pair)
+        table.generation().renomination = Renomination(is_first_form=False)
+        table.consent.keep_warm(1, 1, [pair], now=0.0)
+        table.take()
+        return table, pair
+
+    def test_half_the_pace_nobody_waits_for_the_answer_and_consent_expires_as_ever(self) -> None:
+        table, pair = self.warm()
+        at = deadline(table, TimerKind.CONSENT, pair)
+        assert at is not None
+        assert 8.0 - STEP <= at <= 12.0 + STEP
+        assert deadline(table, TimerKind.EXPIRY, pair) == CONSENT_LIFETIME
+        assert deadline(table, TimerKind.LIVENESS, pair) is None
+        check(table, pair, now=at)
+        assert deadline(table, TimerKind.PROBE, pair) is None
+        table.consent.grant(pair, now=at)
+        assert deadline(table, TimerKind.EXPIRY, pair) == at + CONSENT_LIFETIME
+        assert deadline(table, TimerKind.LIVENESS, pair) is None
+
+    def test_one_that_is_taken_into_use_is_asked_at_the_usual_pace(self) -> None:
+        table, pair = self.warm()
+        assert table.consent.is_warm(pair)
+        table.consent.watch(pair, now=1.0)
+        assert not table.consent.is_warm(pair)
+        at = deadline(table, TimerKind.CONSENT, pair)
+        assert at is not None
+        assert at <= 1.0 + 6.0 + STEP
+        table.consent.watch(pair, now=2.0)
+        assert deadline(table, TimerKind.CONSENT, pair) == at
+        check(table, pair, now=at)
+        assert deadline(table, TimerKind.PROBE, pair) is not None
+        table.consent.rest(pair)
+        assert table.consent.is_warm(pair)
+        assert table.consent.warm_pairs(pair) == [pair]
+
+    def test_only_those_of_the_component_are_given_up(self) -> None:
+        table, pair = self.warm()
+        table.consent.keep_warm(1, 2, [], now=1.0)
+        table.consent.keep_warm(2, 1, [], now=1.0)
+        table.consent.keep_warm(1, 1, [pair], now=1.0)
+        assert table.consent.is_warm(pair)
+        table.consent.keep_warm(1, 1, [], now=1.0)
+        assert not table.consent.is_warm(pair)
+        assert deadline(table, TimerKind.CONSENT, pair) is None

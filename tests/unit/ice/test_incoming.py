@@ -12,6 +12,7 @@ from icepath.ice.events import RoleChanged
 from icepath.ice.incoming import Learnt
 from icepath.ice.pair import CandidatePair, PairKey, PairState
 from icepath.ice.pairing import permit_remotes
+from icepath.ice.renomination import Renomination
 from icepath.ice.stream import EarlyCheck
 from icepath.machine import Datagram, DropReason
 from icepath.net import Address
@@ -19,6 +20,7 @@ from icepath.wire.attributes import (
     TRAILERS,
     ErrorCode,
     MessageIntegrity,
+    Nomination,
     UnknownAttribute,
     UnknownAttributes,
     Username,
@@ -570,3 +572,57 @@ class TestLite:
             assert ask(table, socket, check_from_remote(role=Role.CONTROLLED, tie_breaker=tie_breaker)) is None
             assert code_of(answer(table)) == 487
             assert not table.core.is_controlling
+
+
+class TestRenomination:
+    """draft-thatcher-tsvwg-renomination §3: the last valid nomination wins."""
+
+    def bench(self) -> tuple[Bench, Socket]:
+        table = Bench(replace(config(Role.CONTROLLED), renomination=True))
+        socket = table.add_host()
+        table.meet(candidate(), candidate(OTHER_REMOTE)).renomination = Renomination(is_first_form=False)
+        table.take()
+        return table, socket
+
+    def told(self, table: Bench, socket: Socket, value: int, remote: Address) -> bool:
+        message = check_from_remote(role=Role.CONTROLLING, use_candidate=True, extra=[Nomination(value)])
+        learnt = ask(table, socket, message, remote)
+        assert learnt is not None
+        return learnt.is_nominated
+
+    def test_pairs_that_are_valid_are_nominated_in_the_order_of_the_values(self) -> None:
+        table, socket = self.bench()
+        for pair in list(table.generation().checklist.pairs.values()):
+            table.make_valid(pair)
+        assert self.told(table, socket, 3, REMOTE)
+        assert not self.told(table, socket, 2, OTHER_REMOTE)
+        assert self.told(table, socket, 4, OTHER_REMOTE)
+
+    def test_of_pairs_that_are_not_valid_yet_the_last_told_waits_for_its_success(self) -> None:
+        table, socket = self.bench()
+        one, two = table.generation().checklist.pairs.values()
+        assert not self.told(table, socket, 1, REMOTE)
+        assert one.nominate_on_success
+        assert not self.told(table, socket, 2, OTHER_REMOTE)
+        assert (one.nominate_on_success, two.nominate_on_success) == (False, True)
+
+    @pytest.mark.parametrize("role", list(Role))
+    def test_a_concluded_component_still_learns_pairs_and_checks_them(self, role: Role) -> None:
+        table = Bench(replace(config(role), renomination=True))
+        socket = table.add_host()
+        generation = table.meet(candidate())
+        generation.renomination = Renomination(is_first_form=True)
+        (pair,) = generation.checklist.pairs.values()
+        generation.nominated[1] = table.make_valid(pair)
+        generation.concluded = (1,)
+        learnt = ask(table, socket, check_from_remote(role=from_other_role(table)), OTHER_REMOTE)
+        assert learnt is not None
+        assert generation.checklist.triggered == [learnt.pair]
+
+    def test_components_do_not_compete(self) -> None:
+        table, socket = self.bench()
+        second = table.add_host(Address("192.0.2.1", 4002), component=2)
+        other = table.make_pair(second)
+        other.nominate_on_success = True
+        self.told(table, socket, 1, REMOTE)
+        assert other.nominate_on_success

@@ -4,16 +4,23 @@ import pytest
 
 from icepath.ice.nomination import (
     BEST_PATIENCE,
+    DWELL,
     RELAY_GRACE,
     RELAY_GRACE_ROUND_TRIPS,
     Nominate,
     NominationPolicy,
     NominationView,
     PairView,
+    PathView,
+    SelectionPolicy,
+    SelectionView,
     Wait,
+    checked,
+    move_when_better,
     nominate_best,
     nominate_first_good,
     nominate_first_valid,
+    stay,
 )
 from icepath.wire.candidate_line import CandidateType
 
@@ -109,3 +116,82 @@ class TestBest:
 
     def test_its_patience_counts_from_the_beginning_of_checks(self) -> None:
         assert nominate_best(view(pair(1, valid=True), now=12.0, started=9.0)) == Nominate(1)
+
+
+# -- with renomination ------------------------------------------------------------------------------------------------
+
+
+def path(
+    number: int,
+    *,
+    local: CandidateType = HOST,
+    cost: int = 0,
+    rtt: float | None = 0.1,
+    answers: int = 10,
+    at: float = 9.0,
+    silent: bool = False,
+) -> PathView:
+    return PathView(number, 1000 - number, local, HOST, cost, rtt, 0.0, answers, 1.0, at, silent)
+
+
+def selection(
+    selected: PathView | None, *others: PathView, since: float | None = None, moved: float | None = None
+) -> SelectionView:
+    return SelectionView(10.0, selected, others, since, moved)
+
+
+SELECTION_POLICIES = [move_when_better, stay]
+
+
+class TestMoving:
+    @pytest.mark.parametrize("policy", SELECTION_POLICIES)
+    def test_a_lost_path_is_left_at_once_for_the_best_that_answers(self, policy: SelectionPolicy) -> None:
+        assert policy(selection(None, path(1, silent=True), path(2), path(3), moved=9.9)) == Nominate(2)
+        assert policy(selection(None, path(1, silent=True))) == Wait()
+
+    @pytest.mark.parametrize("policy", SELECTION_POLICIES)
+    def test_a_silent_path_is_left_for_one_that_has_answered_since(self, policy: SelectionPolicy) -> None:
+        dead = path(1, silent=True)
+        assert policy(selection(dead, path(2, at=9.5), path(3, at=9.8), since=9.7)) == Nominate(3)
+        assert policy(selection(dead, path(2, at=9.5), since=9.7)) == Wait()
+        assert policy(selection(dead, path(2, at=9.5))) == Wait()
+
+    def test_a_relayed_path_is_left_for_a_direct_one_never_the_other_way(self) -> None:
+        relayed = path(1, local=RELAYED, rtt=0.01)
+        assert move_when_better(selection(relayed, path(2, rtt=9.0))) == Nominate(2)
+        assert move_when_better(selection(path(2, rtt=9.0), relayed)) == Wait()
+        assert stay(selection(relayed, path(2))) == Wait()
+
+    def test_a_dear_path_is_left_for_a_cheap_one_never_the_other_way(self) -> None:
+        assert move_when_better(selection(path(1, cost=10), path(2, rtt=0.5))) == Nominate(2)
+        assert move_when_better(selection(path(1, rtt=0.5), path(2, cost=10))) == Wait()
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs", "answers", "moves"),
+        [
+            (0.1, 0.06, 3, True),
+            (0.1, 0.07, 3, False),
+            (0.03, 0.015, 3, False),
+            (0.1, 0.06, 2, False),
+            (None, 0.06, 3, False),
+            (0.1, None, 3, False),
+        ],
+    )
+    def test_quicker_must_be_worth_it_and_known(
+        self, ours: float | None, theirs: float | None, answers: int, moves: bool
+    ) -> None:
+        found = move_when_better(selection(path(1, rtt=ours), path(2, rtt=theirs, answers=answers)))
+        assert found == (Nominate(2) if moves else Wait())
+
+    def test_nobody_flaps(self) -> None:
+        relayed = path(1, local=RELAYED)
+        assert move_when_better(selection(relayed, path(2), moved=5.0)) == Wait(5.0 + DWELL)
+        assert move_when_better(selection(relayed, path(2), moved=0.0)) == Nominate(2)
+        # What has not answered since the last move may be what was moved away from.
+        assert move_when_better(selection(relayed, path(2, at=1.0), moved=2.0)) == Wait()
+
+
+def test_a_decision_is_one_of_two() -> None:
+    assert checked(Wait()) == Wait()
+    with pytest.raises(TypeError, match="neither"):
+        checked(3)

@@ -11,6 +11,7 @@ from icepath.ice.events import RoleChanged
 from icepath.ice.outgoing import Judgement, Verdict
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.pairing import flow_key
+from icepath.ice.renomination import Renomination
 from icepath.machine import DropFlow
 from icepath.net import Address
 from icepath.stun.transaction import Match, Retransmission, TimedOut
@@ -19,6 +20,7 @@ from icepath.wire.attributes import (
     IceControlled,
     IceControlling,
     MappedAddress,
+    Nomination,
     Priority,
     UnknownAttribute,
     UseCandidate,
@@ -503,3 +505,28 @@ class TestRoleConflict:
         table.outgoing.on_response(table.generation(), check, table.answer_check(pair, code=487), now=0.0)
         assert table.core.role is Role.CONTROLLED
         assert table.core.tie_breaker != before
+
+
+class TestRenomination:
+    def bench(self) -> tuple[Bench, CandidatePair]:
+        table, _, pair = bench(replace(config(), renomination=True))
+        table.generation().renomination = Renomination(is_first_form=False)
+        pair.use_candidate = True
+        return table, pair
+
+    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.1")
+    def test_each_nominating_check_carries_a_larger_value(self) -> None:
+        table, pair = self.bench()
+        assert [send(table, pair).get(Nomination) for _ in range(2)] == [Nomination(1), Nomination(2)]
+        pair.use_candidate = False
+        assert send(table, pair).get(Nomination) is None
+
+    @pytest.mark.parametrize("is_overtaken", [False, True])
+    def test_an_answer_counts_unless_another_nomination_was_sent_since(self, is_overtaken: bool) -> None:
+        table, pair = self.bench()
+        send(table, pair)
+        renomination = table.generation().renomination
+        assert renomination is not None
+        if is_overtaken:
+            renomination.next(1)
+        assert judge(table, pair).is_nominated is not is_overtaken

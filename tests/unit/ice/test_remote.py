@@ -14,6 +14,7 @@ from icepath.ice.pair import PairKey, PairState
 from icepath.ice.pairing import permit_remotes
 from icepath.ice.remote import MAX_NAMES
 from icepath.ice.restart import restart_stream
+from icepath.ice.stream import EarlyCheck
 from icepath.machine import (
     DatagramDropped,
     DropReason,
@@ -439,3 +440,31 @@ def test_a_pair_formed_late_begins_as_if_it_had_been_there_from_the_start() -> N
     tell(table, description(candidate()))
     add(table, candidate(OTHER, foundation="2"))
     assert [pair.state for pair in table.generation().checklist.pairs.values()] == [PairState.WAITING] * 2
+
+
+class TestRenomination:
+    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.2")
+    @pytest.mark.parametrize("options", [("ice2",), ("ice2", "renomination2")])
+    @pytest.mark.parametrize("offered", [True, False])
+    def test_both_sides_must_say_it(self, options: tuple[str, ...], offered: bool) -> None:
+        table = bench(renomination=offered)
+        tell(table, description(candidate(), options=options))
+        generation = table.generation()
+        is_agreed = offered and "renomination2" in options
+        assert (generation.renomination is not None) is is_agreed
+        assert generation.checklist.stays_open is is_agreed
+
+    def test_candidates_of_another_network_are_taken_after_the_end(self) -> None:
+        table = bench(renomination=True)
+        tell(table, description(candidate(), options=("ice2", "renomination"), end_of_candidates=True))
+        add(table, candidate(OTHER))
+        assert paths(table) == {PairKey(HOST, REMOTE), PairKey(HOST, OTHER)}
+
+    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.2")
+    def test_a_check_that_nominated_before_the_description_came_counts_without_a_value(self) -> None:
+        table = bench(Role.CONTROLLED, renomination=True)
+        generation = table.generation()
+        generation.early_checks.append(EarlyCheck(HOST, REMOTE, THEIRS.ufrag, 1, True))
+        tell(table, description(candidate(), options=("renomination2",)))
+        (pair,) = generation.checklist.pairs.values()
+        assert pair.nominate_on_success

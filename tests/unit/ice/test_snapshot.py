@@ -74,6 +74,12 @@ class TestLocalDescription:
         assert set(told.options) == {"ice2", "trickle"}
         assert not told.end_of_candidates
 
+    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.2")
+    def test_tells_both_forms_of_renomination_where_it_is_offered(self) -> None:
+        table = bench(replace(config(), renomination=True))
+        told = local_description(table.core, table.core.streams[1], is_done=False)
+        assert set(told.options) == {"ice2", "trickle", "renomination2", "renomination"}
+
     @pytest.mark.rfc("8445", "14.2")
     @pytest.mark.parametrize(("pacing", "told"), [(0.005, 5), (0.050, 50), (0.0204, 20)])
     def test_tells_the_pacing_proposed(self, pacing: float, told: int) -> None:
@@ -151,3 +157,9 @@ class TestAgent:
         table.make_valid(pair)
         assert not seen.pairs[0].is_valid
         assert picture(table).pairs[0].is_valid
+
+
+@pytest.mark.rfc("8828", "5.2")
+def test_a_description_leaves_out_hosts_that_are_not_told() -> None:
+    table = bench(replace(config(), tell_hosts=False))
+    assert local_description(table.core, table.core.streams[1], is_done=True).candidates == ()
