@@ -47,7 +47,6 @@ class Call:
         self.completed = asyncio.Event()
         self.ended = asyncio.Event()
         self.received = 0
-        self._selected: dict[int, sdp.SelectedPair] = {}
         self._watching = asyncio.create_task(self._watch())
 
     # -- offer and answer ------------------------------------------------------------------------------------------
@@ -71,7 +70,8 @@ class Call:
             # RFC 8839 §4.4.2: the offer may have overtaken the checks that it tells the outcome of.
             async with asyncio.timeout(5):
                 await self.completed.wait()
-        ours = sdp.LocalStream(await self.link.gather(), () if stream.is_restart else self.selected())
+        await self.link.gather()
+        (ours,) = sdp.local_streams(self.link.snapshot())
         # One audio stream; whatever else is offered is rejected.
         others = [section.media for section in settled.session.media[1:]]
         rejected = "".join(f"m={media.media} 0 {media.protocol} {media.formats}\r\n" for media in others)
@@ -99,24 +99,15 @@ class Call:
 
     def update(self) -> str | None:
         """Returns the offer that a side which knows RFC 5245 only needs when the path is not the one first told."""
-        stream = sdp.LocalStream(
-            self.link.local_description, self.selected(), is_controlling=self.link.role == "controlling"
-        )
+        (stream,) = sdp.local_streams(self.link.snapshot())
         if self.remote is None or not sdp.needs_update(self.local, self.remote, [stream]):
             return None
         self.local = sdp.make_offer(self.template, [stream], previous=self.local)
         return str(self.local)
 
-    def selected(self) -> tuple[sdp.SelectedPair, ...]:
-        """Returns the path, once ICE has completed."""
-        return tuple(self._selected[number] for number in sorted(self._selected)) if self.completed.is_set() else ()
-
     async def _watch(self) -> None:
         async for event in self.link.events():
-            if isinstance(event, icepath.PairSelected):
-                pair = event.pair
-                self._selected[event.component] = sdp.SelectedPair(event.component, pair.local, pair.remote.address)
-            elif isinstance(event, icepath.StateChanged) and event.state is icepath.State.COMPLETED:
+            if isinstance(event, icepath.StateChanged) and event.state is icepath.State.COMPLETED:
                 self.completed.set()
             elif isinstance(event, icepath.StateChanged) and event.state is icepath.State.CHECKING:
                 self.completed.clear()

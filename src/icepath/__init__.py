@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from icepath.aio.config import Config as Config
     from icepath.aio.connection import Connection as Connection
-    from icepath.aio.connection import Role as Role
     from icepath.aio.endpoint import Endpoint as Endpoint
     from icepath.aio.events import CandidateGathered as CandidateGathered
     from icepath.aio.events import Event as Event
     from icepath.aio.events import GatheringCompleted as GatheringCompleted
     from icepath.aio.events import PairSelected as PairSelected
+    from icepath.aio.events import PairValidated as PairValidated
+    from icepath.aio.events import PolicyFailed as PolicyFailed
+    from icepath.aio.events import Restarted as Restarted
+    from icepath.aio.events import Role as Role
+    from icepath.aio.events import RoleChanged as RoleChanged
     from icepath.aio.events import ServerFailed as ServerFailed
     from icepath.aio.events import StateChanged as StateChanged
     from icepath.aio.path import CandidatePair as CandidatePair
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from icepath.errors import IcepathError as IcepathError
     from icepath.errors import InvalidArgument as InvalidArgument
     from icepath.errors import InvalidState as InvalidState
+    from icepath.ice.events import AgentSnapshot as AgentSnapshot
     from icepath.ice.events import State as State
     from icepath.net import Address as Address
     from icepath.wire.candidate_line import Candidate as Candidate
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Address": "icepath.net",
+    "AgentSnapshot": "icepath.ice.events",
     "Candidate": "icepath.wire.candidate_line",
     "CandidateGathered": "icepath.aio.events",
     "CandidatePair": "icepath.aio.path",
@@ -57,7 +63,11 @@ _MODULES = {
     "InvalidArgument": "icepath.errors",
     "InvalidState": "icepath.errors",
     "PairSelected": "icepath.aio.events",
-    "Role": "icepath.aio.connection",
+    "PairValidated": "icepath.aio.events",
+    "PolicyFailed": "icepath.aio.events",
+    "Restarted": "icepath.aio.events",
+    "Role": "icepath.aio.events",
+    "RoleChanged": "icepath.aio.events",
     "ServerFailed": "icepath.aio.events",
     "State": "icepath.ice.events",
     "StateChanged": "icepath.aio.events",

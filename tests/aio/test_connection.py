@@ -20,7 +20,18 @@ from icepath.aio.config import Config
 from icepath.aio.connection import Connection
 from icepath.aio.driver import Driver
 from icepath.aio.endpoint import Endpoint
-from icepath.aio.events import CandidateGathered, Event, GatheringCompleted, PairSelected, ServerFailed, StateChanged
+from icepath.aio.events import (
+    CandidateGathered,
+    Event,
+    GatheringCompleted,
+    PairSelected,
+    PairValidated,
+    PolicyFailed,
+    Restarted,
+    RoleChanged,
+    ServerFailed,
+    StateChanged,
+)
 from icepath.aio.interfaces import HostAddress
 from icepath.aio.servers import IceServer, as_servers, challenges
 from icepath.aio.udp import UdpOptions
@@ -34,6 +45,7 @@ from icepath.errors import (
 )
 from icepath.ice.config import Role
 from icepath.ice.events import State
+from icepath.ice.nomination import Nominate, NominationView, Wait
 from icepath.net import Address
 from icepath.wire.fragment import Description
 
@@ -515,6 +527,42 @@ async def test_gathering_does_not_wait_for_a_silent_server() -> None:
             assert not description.end_of_candidates
 
 
+async def test_what_went_otherwise_is_told() -> None:
+    def raising(view: NominationView) -> Nominate | Wait:
+        raise LookupError("a policy of ours")
+
+    config = Config(loopback=True, interfaces=only_ipv4_loopback, nomination=raising)
+    async with (
+        Connection(config=config, role="controlling") as alice,
+        Connection(config=config, role="controlling") as bob,
+    ):
+        await connect(alice, bob)
+        await settled(alice, bob)
+        events = {link: await so_far(link) for link in (alice, bob)}
+        changed = {link: [event for event in events[link] if isinstance(event, RoleChanged)] for link in events}
+        (loser,) = [link for link in changed if changed[link]]
+        assert changed[loser] == [RoleChanged("controlled")]
+        assert loser.role == "controlled"
+        winner = bob if loser is alice else alice
+        failed = [event for event in events[winner] if isinstance(event, PolicyFailed)]
+        assert {event.policy for event in failed} == {"nomination"}
+        assert "a policy of ours" in failed[0].text
+        validated = [event.pair.remote.address for event in events[winner] if isinstance(event, PairValidated)]
+        assert validated == [pair.remote_address for pair in winner.snapshot().pairs if pair.is_selected]
+
+
+async def test_a_restart_of_either_side_asks_for_the_description_to_be_handed_out() -> None:
+    async with connected() as (alice, bob):
+        offer = alice.restart()
+        bob.set_remote_description(offer)
+        told = {link: [event for event in await so_far(link) if isinstance(event, Restarted)] for link in (alice, bob)}
+        assert [[event.description.ufrag for event in told[link]] for link in (alice, bob)] == [
+            [offer.ufrag],
+            [bob.local_description.ufrag],
+        ]
+    assert alice.snapshot().state is State.CLOSED
+
+
 async def test_statistics_have_w3cs_names() -> None:
     async with connected() as (alice, bob):
         await alice.send(b"12345")
@@ -612,7 +660,9 @@ async def test_wrong_credentials_are_reported_and_fresh_ones_help() -> None:
 async def test_a_restart_brings_new_credentials_and_data_flows_meanwhile() -> None:
     async with connected() as (alice, bob):
         before = alice.local_description
+        begun = alice.snapshot()
         offer = alice.restart()
+        assert alice.snapshot().local[0].ufrag == offer.ufrag != begun.local[0].ufrag
         assert offer.ufrag != before.ufrag
         await alice.send(b"meanwhile")
         assert await bob.receive() == b"meanwhile"

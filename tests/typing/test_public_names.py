@@ -12,9 +12,10 @@ import pytest
 
 import icepath
 
-# API.md's names, of those that work.
+# API.md's names, of those that work, and what docs/decisions/0013 adds.
 PUBLIC = (
     "Address",
+    "AgentSnapshot",
     "Candidate",
     "CandidateGathered",
     "CandidatePair",
@@ -34,7 +35,11 @@ PUBLIC = (
     "InvalidArgument",
     "InvalidState",
     "PairSelected",
+    "PairValidated",
+    "PolicyFailed",
+    "Restarted",
     "Role",
+    "RoleChanged",
     "ServerFailed",
     "State",
     "StateChanged",
@@ -104,3 +109,40 @@ def test_a_users_program_type_checks() -> None:
     cause: icepath.Cause = icepath.Cause.NO_ANSWER
     failure: icepath.ConnectionFailure = icepath.ConnectFailed(cause)
     assert (description.ufrag, host, failure.cause) == ("abcd", "192.0.2.1", cause)
+
+
+async def test_what_a_connection_tells_type_checks() -> None:
+    """What mypy says of this very function is the test; its run is a bonus."""
+    link = icepath.Connection()
+    with pytest.raises(icepath.InvalidState, match="not started"):
+        link.snapshot()
+    await link.close()
+    words: list[str] = [word_of(event) async for event in link.events()]
+    assert words == ["closed"]
+
+
+def word_of(event: icepath.Event) -> str:
+    """Has a case for every event: a checker finds the one that is missing."""
+    match event:
+        case icepath.CandidateGathered(candidate=candidate):
+            return str(candidate)
+        case icepath.GatheringCompleted():
+            return "gathered"
+        case icepath.ServerFailed(url=url):
+            return url
+        case icepath.PairValidated(pair=pair) | icepath.PairSelected(pair=pair):
+            return pair.kind
+        case icepath.RoleChanged(role=role):
+            return role
+        case icepath.Restarted(description=description):
+            return description.ufrag
+        case icepath.PolicyFailed(policy=policy):
+            return policy
+        case icepath.StateChanged(state=state):
+            return state.value
+
+
+def remote_addresses(link: icepath.Connection) -> dict[int, icepath.Address]:
+    """Is what a program asks a snapshot: where each component's data goes."""
+    snapshot: icepath.AgentSnapshot = link.snapshot()
+    return {pair.component: pair.remote_address for pair in snapshot.pairs if pair.is_selected}

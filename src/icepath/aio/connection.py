@@ -13,20 +13,12 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, final
 
 from icepath.aio import outcome, statistics
 from icepath.aio.config import DEFAULT_CONFIG, Config
 from icepath.aio.endpoint import Endpoint
-from icepath.aio.events import (
-    CandidateGathered,
-    Event,
-    EventLog,
-    GatheringCompleted,
-    PairSelected,
-    ServerFailed,
-    StateChanged,
-)
+from icepath.aio.events import Event, EventLog, Restarted, Role, StateChanged, event_of
 from icepath.aio.flows import Sink
 from icepath.aio.inbox import Inbox
 from icepath.aio.negotiation import Negotiation, Send
@@ -37,12 +29,10 @@ from icepath.errors import Cause, ConnectionFailure, InvalidArgument, InvalidSta
 from icepath.ice import events as ice
 from icepath.ice.config import MAX_COMPONENT
 from icepath.ice.config import Role as AgentRole
-from icepath.ice.events import AgentEvent, State
+from icepath.ice.events import AgentEvent, AgentSnapshot, State
 from icepath.net import Instant, Seconds
 from icepath.wire.candidate_line import Candidate, parse_candidate
 from icepath.wire.fragment import Description
-
-Role: TypeAlias = Literal["controlling", "controlled"]
 
 USABLE: Final = frozenset({State.CONNECTED, State.COMPLETED})
 END_OF_CANDIDATES: Final = frozenset({"", "end-of-candidates", "a=end-of-candidates"})
@@ -135,6 +125,16 @@ class Connection:
             discarded_on_receive=[inbox.dropped for inbox in self._inboxes],
             discarded_on_send=running.dropped_on_send,
         )
+
+    def snapshot(self) -> AgentSnapshot:
+        """Returns everything the agent knows, as it stands: candidates of both sides, pairs, what is in use.
+
+        Raises: InvalidState before the start.
+        """
+        agent, running = self._session.started()
+        if not running.is_closed:
+            running.report_flows()
+        return agent.snapshot()
 
     def events(self) -> AsyncIterator[Event]:
         """Returns what happened and then what happens, until it is closed; any number may read."""
@@ -316,25 +316,32 @@ class Connection:
         match event:
             case ice.DataReceived(component=component, payload=payload):
                 self._inboxes[component - 1].put(payload)
-            case ice.CandidateGathered(candidate=candidate):
-                self._report(CandidateGathered(candidate))
-            case ice.GatheringCompleted():
-                self._is_gathered = True
-                self._report(GatheringCompleted())
-            case ice.ServerFailed(url=url, local=local, code=code, reason=reason):
-                outcome.log_server_failed(event, is_first=url not in self._warned)
-                self._warned = (*self._warned, url)
-                self._report(ServerFailed(url, local, code, reason))
-            case ice.PairSelected(component=component, pair=pair):
-                self._report(PairSelected(component, pair_of(pair)))
             case ice.StateChanged(state=state, cause=cause):
                 self._set_state(state, cause)
-            case ice.RoleChanged(role=role):
-                self._session.chosen_role = role
             case ice.ChallengeRemembered(url=url, challenge=challenge):
                 challenges.remember(url, challenge)
+            case ice.Restarted():
+                self._report(Restarted(self._session.local_description()))
             case _:
-                outcome.logger.debug("%r", event)
+                self._note(event)
+                known = event_of(event)
+                if known is None:
+                    outcome.logger.debug("%r", event)
+                else:
+                    self._report(known)
+
+    def _note(self, event: AgentEvent) -> None:
+        """Takes in what concerns the connection itself."""
+        match event:
+            case ice.GatheringCompleted():
+                self._is_gathered = True
+            case ice.RoleChanged(role=role):
+                self._session.chosen_role = role
+            case ice.ServerFailed(url=url):
+                outcome.log_server_failed(event, is_first=url not in self._warned)
+                self._warned = (*self._warned, url)
+            case _:
+                pass
 
     def _report(self, event: Event) -> None:
         self._log.append(event)

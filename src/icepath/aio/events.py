@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, Generic, TypeAlias, TypeVar, final
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
-from icepath.aio.path import CandidatePair
+from icepath.aio.path import CandidatePair, pair_of
 from icepath.errors import Cause
-from icepath.ice.events import State
+from icepath.ice import events as ice
+from icepath.ice.config import Role as AgentRole
+from icepath.ice.events import AgentEvent, State
 from icepath.net import Address
 from icepath.wire.candidate_line import Candidate
+from icepath.wire.fragment import Description
+
+Role: TypeAlias = Literal["controlling", "controlled"]
 
 EntryT = TypeVar("EntryT")
 
@@ -60,7 +65,70 @@ class StateChanged:
     cause: Cause | None = None
 
 
-Event: TypeAlias = CandidateGathered | GatheringCompleted | ServerFailed | PairSelected | StateChanged
+@dataclass(frozen=True, slots=True)
+class PairValidated:
+    """Reports a path that a check has proved: data may be sent on it; better ones may follow until one is selected."""
+
+    component: int
+    pair: CandidatePair
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChanged:
+    """Reports that both sides claimed one role, and that ours gave way (RFC 8445 §7.3.1.1)."""
+
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """Reports a new ICE session, ours or in answer to theirs: hand out this description (RFC 8445 §9)."""
+
+    description: Description
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFailed:
+    """Reports that a policy of `Config` raised, or answered nonsense; the RFC's rule decided instead."""
+
+    policy: str
+    text: str
+
+
+# What else an agent reports is no business of an application's: names and challenges are kept for it, data is received,
+# one stream's failure is the connection's, and what was dropped is counted.
+Event: TypeAlias = (
+    CandidateGathered
+    | GatheringCompleted
+    | ServerFailed
+    | PairValidated
+    | PairSelected
+    | RoleChanged
+    | Restarted
+    | PolicyFailed
+    | StateChanged
+)
+
+
+def event_of(event: AgentEvent) -> Event | None:
+    """Returns what an application is told of an agent's event; None when it is none of its business."""
+    match event:
+        case ice.CandidateGathered(candidate=candidate):
+            return CandidateGathered(candidate)
+        case ice.GatheringCompleted():
+            return GatheringCompleted()
+        case ice.ServerFailed(url=url, local=local, code=code, reason=reason):
+            return ServerFailed(url, local, code, reason)
+        case ice.PairValidated(component=component, pair=pair):
+            return PairValidated(component, pair_of(pair))
+        case ice.PairSelected(component=component, pair=pair):
+            return PairSelected(component, pair_of(pair))
+        case ice.RoleChanged(role=role):
+            return RoleChanged("controlling" if role is AgentRole.CONTROLLING else "controlled")
+        case ice.PolicyFailed(policy=policy, text=text):
+            return PolicyFailed(policy, text)
+        case _:
+            return None
 
 
 @final

@@ -18,7 +18,7 @@ from icepath.ice.conclusion import Conclusion
 from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.consent import Consent
 from icepath.ice.core import Check, Core, Purpose, Relay, ServerQuery, Socket, TimerKey, TimerKind
-from icepath.ice.events import AgentEvent, AgentSnapshot, PairSnapshot, State, StateChanged
+from icepath.ice.events import AgentEvent, AgentSnapshot, PairSnapshot, Restarted, State, StateChanged
 from icepath.ice.gathering import Gatherer
 from icepath.ice.incoming import Incoming
 from icepath.ice.outgoing import Outgoing
@@ -209,6 +209,7 @@ class Agent:
         streams = [self._stream(stream)] if stream is not None else list(self._core.streams.values())
         check_fresh(streams, credentials)
         for each in streams:
+            self._core.outbox.put(Restarted(each.id))
             restart_stream(self._core, self._consent, self._gatherer, each, credentials, now=now)
         self._core.touch()
         self._finish(now)

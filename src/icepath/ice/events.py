@@ -196,6 +196,13 @@ class RoleChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Restarted(Event):
+    """Reports that a stream has begun a new ICE session: its new description wants to be handed out (RFC 8445 §9)."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChallengeRemembered(Event):
     """Carries a TURN server's realm and nonce for the next agent's config: saves it a round trip."""
 
@@ -222,6 +229,7 @@ AgentEvent: TypeAlias = (
     | PairSelected
     | DataReceived
     | RoleChanged
+    | Restarted
     | ChallengeRemembered
     | PolicyFailed
     | DatagramDropped
