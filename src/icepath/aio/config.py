@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from icepath.aio.interfaces import InterfaceFilter
+from icepath.aio.ip_handling import FAMILIES, IP_HANDLINGS, Family, IpHandling
 from icepath.aio.udp import UdpOptions
 from icepath.errors import InvalidArgument
 from icepath.ice.config import (
@@ -36,6 +37,11 @@ class Config:
     """Local UDP ports that may be used; the system chooses by default."""
     interfaces: InterfaceFilter | None = None
     """Says whether (interface name, IP address) may be used; by default all but those of containers."""
+    families: tuple[Family, ...] = FAMILIES
+    """The address families whose local addresses are used: "ipv4", "ipv6"."""
+    ip_handling: IpHandling = "all"
+    """How much of this computer's addresses is used and told, by RFC 8828's modes: "all", "default-route",
+    "default-route-public-only", "proxy-only"."""
     rewrite: tuple[RewriteRule, ...] = ()
     """Under which other addresses ours are reached, where a cloud or a container's host translates one to one."""
     loopback: bool = False
@@ -67,6 +73,10 @@ class Config:
     def __post_init__(self) -> None:
         if self.ports is not None and not _is_port_range(self.ports):
             raise InvalidArgument(f"ports is {self.ports!r}, allowed are ranges of step 1 within 1 to {MAX_PORT}")
+        if not self.families or not set(self.families) <= set(FAMILIES):
+            raise InvalidArgument(f"families is {self.families!r}, allowed are one or both of {', '.join(FAMILIES)}")
+        if self.ip_handling not in IP_HANDLINGS:
+            raise InvalidArgument(f"ip_handling is {self.ip_handling!r}, allowed are {', '.join(IP_HANDLINGS)}")
         if self.receive_queue < 1:
             raise InvalidArgument(f"receive_queue is {self.receive_queue}, at least 1 is needed")
 

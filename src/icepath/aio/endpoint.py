@@ -20,6 +20,7 @@ from typing import Final, Protocol, final
 
 from icepath.aio.config import DEFAULT_CONFIG, Config
 from icepath.aio.interfaces import HostAddress, usable_addresses
+from icepath.aio.ip_handling import admitted
 from icepath.aio.place import Place, Resident
 from icepath.aio.running import LocalSocket
 from icepath.aio.sockets import open_socket
@@ -153,7 +154,7 @@ class Endpoint:
         admit = config.interfaces if self._host is None else _everything
         found = usable_addresses(admit, loopback=loopback)
         if self._host is None:
-            return found
+            return admitted(found, handling=config.ip_handling, families=config.families)
         return tuple(each for each in found if each.host == self._host) or (HostAddress(self._host, ""),)
 
     def _bind(self, found: tuple[HostAddress, ...]) -> None:

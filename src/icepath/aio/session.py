@@ -17,6 +17,7 @@ from icepath.aio.config import Config
 from icepath.aio.driver import Driver
 from icepath.aio.endpoint import Endpoint
 from icepath.aio.interfaces import HostAddress, usable_addresses
+from icepath.aio.ip_handling import admitted
 from icepath.aio.mdns import LocalNames
 from icepath.aio.pacing import reserve_slot
 from icepath.aio.running import Deliverer, Running
@@ -123,7 +124,9 @@ class Session:
             servers=self.servers,
             transports=config.transports,
             verify_certificates=config.verify_certificates,
-            relay_only=self.settings.relay_only,
+            relay_only=self.settings.relay_only or config.ip_handling == "proxy-only",
+            tell_hosts=config.ip_handling in ("all", "default-route"),
+            streams_only=config.ip_handling == "proxy-only",
             hide_host_addresses=config.mdns,
             rewrite=config.rewrite,
             pacing=config.pacing,
@@ -245,7 +248,7 @@ class Session:
         config = self.settings.config
         failure: OSError | None = None
         opened = 0
-        for found in usable_addresses(config.interfaces, loopback=config.loopback):
+        for found in self._admitted(usable_addresses(config.interfaces, loopback=config.loopback)):
             try:
                 self._open(agent, running, found, use)
             except OSError as error:
@@ -257,6 +260,10 @@ class Session:
         if failure is not None and not opened:
             raise failure
 
+    def _admitted(self, found: tuple[HostAddress, ...]) -> tuple[HostAddress, ...]:
+        config = self.settings.config
+        return admitted(found, handling=config.ip_handling, families=config.families)
+
     def _open(self, agent: Agent, running: Running[AgentEvent], found: HostAddress, use: SocketUse) -> None:
         for component in range(1, self.settings.components + 1):
             bound = running.open_udp(found.host, ports=self.settings.config.port_range, scope_id=found.scope_id)
@@ -267,6 +274,8 @@ class Session:
         for place in endpoint.admit(running, self._credentials.ufrag, self._close):
             self._member = place.member
             found = place.found
+            if not self._admitted((found,)):
+                continue
             local = LocalAddress(place.address, found.interface, cost=found.cost, use=SocketUse.SHARED)
             agent.add_local_address(local, now=Driver.now())
         self._open_for_relays(agent, running)

@@ -104,6 +104,10 @@ class AgentConfig:
     """Host candidates only, no checks: for machines with public addresses (RFC 8445 §2.5)."""
     hide_host_addresses: bool = False
     """Tells names in .local instead of host addresses (draft-ietf-mmusic-mdns-ice-candidates)."""
+    tell_hosts: bool = True
+    """False keeps host candidates to this agent: it sends from them, the other side learns what servers see."""
+    streams_only: bool = False
+    """Reaches TURN servers by TCP and TLS only, and the other side by those: nothing is sent by UDP (RFC 8828 §5.2)."""
     rewrite: tuple[RewriteRule, ...] = ()
     """Under which other addresses our hosts are reached; of the rules that hold for a host, the first counts."""
     pacing: Seconds = MIN_PACING
@@ -151,9 +155,17 @@ class AgentConfig:
             raise InvalidArgument(
                 f"patience {self.patience} s, recheck interval {self.recheck_interval} s: finite, not below 0"
             )
-        if self.lite and (self.servers or self.relay_only):
-            raise InvalidArgument("a lite agent has host candidates only: no servers, no relay_only (RFC 8445 §5.2)")
-        if self.lite and any(rule.mode == RewriteMode.ADD for rule in self.rewrite):
-            raise InvalidArgument("a lite agent has host candidates only: rewriting replaces them (RFC 8445 §5.2)")
+        if self.lite:
+            self._check_lite()
+        if self.streams_only and not self.relay_only:
+            raise InvalidArgument("streams only: with relay_only, for all else is sent by UDP")
         if min(self.max_pairs, self.max_remote_candidates, self.max_early_checks, self.warm_pairs + 1) < 1:
             raise InvalidArgument("limits must be at least 1, warm pairs at least 0")
+
+    def _check_lite(self) -> None:
+        if self.servers or self.relay_only:
+            raise InvalidArgument("a lite agent has host candidates only: no servers, no relay_only (RFC 8445 §5.2)")
+        if not self.tell_hosts:
+            raise InvalidArgument("a lite agent has host candidates only: they are told (RFC 8445 §5.2)")
+        if any(rule.mode == RewriteMode.ADD for rule in self.rewrite):
+            raise InvalidArgument("a lite agent has host candidates only: rewriting replaces them (RFC 8445 §5.2)")

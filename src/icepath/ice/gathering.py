@@ -25,6 +25,7 @@ from icepath.machine import (
     MachineClosed,
     Resolve,
     Resolved,
+    ResolvedAddress,
     SocketUse,
     Transport,
 )
@@ -155,7 +156,7 @@ class Gatherer:
         for url in group.urls:
             literal = url.literal()
             if literal is not None:
-                url.found = (literal,)
+                url.found = self._allowed((literal,))
             else:
                 url.handle = self._core.next_handle()
                 self._core.outbox.put(Resolve(url.handle, url.text))
@@ -194,13 +195,22 @@ class Gatherer:
             cause = _NAME_CAUSES.get(answer.reason, Cause.SERVER_NAME_NOT_FOUND)
             self._fail_url(group, url, cause, answer.detail)
         else:
-            url.found = answer.answers
+            url.found = self._allowed(answer.answers)
         if not group.is_resolving and not group.has_failed:
             self._ask_everywhere(group)
 
+    def _allowed(self, answers: tuple[ResolvedAddress, ...]) -> tuple[ResolvedAddress, ...]:
+        if not self._core.config.streams_only:
+            return answers
+        return tuple(found for found in answers if found.transport is Transport.TCP)
+
     def _ask_everywhere(self, group: ServerGroup) -> None:
         for url in group.urls:
-            if not url.has_failed and not any(is_usable_destination(found.address) for found in url.found):
+            if url.has_failed or any(is_usable_destination(found.address) for found in url.found):
+                continue
+            if self._core.config.streams_only:
+                self._fail_url(group, url, Cause.UNSUPPORTED, "only TCP and TLS are used, and the URL means neither")
+            else:
                 self._fail_url(group, url, Cause.SERVER_NAME_NOT_FOUND, "no usable address")
         for socket in list(self._core.sockets.values()):
             self._ask_from(socket, group)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final, final
 
 from icepath.ice.candidate import LocalCandidate, candidate_priority
+from icepath.ice.config import AgentConfig
 from icepath.ice.core import Core, Relay, Socket
 from icepath.ice.events import AddressHidden, CandidateGathered
 from icepath.ice.rewriting import RewriteMode, find_rule
@@ -47,7 +48,7 @@ class LocalSide:
             candidate = replace(candidate, host=rule.external)
             if self._is_told(socket, candidate.address):
                 return  # two hosts behind one external address, with the same port: only one of them is reached
-        elif config.hide_host_addresses:
+        elif config.hide_host_addresses and config.tell_hosts:
             candidate = replace(candidate, host=self._name_of(socket.address.host))
         self._announce(socket, LocalCandidate(candidate, socket.address))
         if rule is not None and rule.mode == RewriteMode.ADD:
@@ -78,17 +79,19 @@ class LocalSide:
             return
         generation = self._core.streams[socket.stream].current
         known = generation.local_at(mapped, socket.component)
-        if known is not None and not known.candidate.is_name:
+        config = self._core.config
+        if known is not None and not known.candidate.is_name and is_told(config, known):
             return  # RFC 8445 §5.1.3: same address and base, or a host candidate's: redundant
         if generation.local_at(mapped, BESIDES) is not None or self._is_told(socket, mapped):
             return
         kind = CandidateType.SERVER_REFLEXIVE
         preference = self._core.preferences.unique(kind, socket.preference, socket.component)
         related = socket.address
-        if self._core.config.hide_host_addresses:
+        if config.hide_host_addresses or not config.tell_hosts:
             related = Address(_unspecified(related).host, DISCARD_PORT)
         candidate = self._make(socket, kind, mapped, preference, related, server, url=url)
-        # Draft §3.1.2.2: beside a name, the same address is not redundant. The named one is what checks are sent from.
+        # Draft §3.1.2.2: beside a name, the same address is not redundant, nor beside what is not told at all. The
+        # host's is what checks are sent from.
         place = socket.component if known is None else BESIDES
         generation.candidates[mapped, place] = LocalCandidate(candidate, socket.address)
         self._core.outbox.put(CandidateGathered(socket.stream, candidate))
@@ -141,7 +144,8 @@ class LocalSide:
     def _announce(self, socket: Socket, local: LocalCandidate) -> None:
         generation = self._core.streams[socket.stream].current
         generation.candidates[local.address, socket.component] = local
-        self._core.outbox.put(CandidateGathered(socket.stream, local.candidate))
+        if is_told(self._core.config, local):
+            self._core.outbox.put(CandidateGathered(socket.stream, local.candidate))
 
     def announce_again(self, stream: int, old: Generation) -> None:
         """Announces the candidates of an old generation under the new one's ufrag (RFC 8445 §9)."""
@@ -151,7 +155,13 @@ class LocalSide:
                 continue
             candidate = replace(local.candidate, ufrag=generation.credentials.ufrag)
             generation.candidates[address, component] = LocalCandidate(candidate, local.base)
-            self._core.outbox.put(CandidateGathered(stream, candidate))
+            if is_told(self._core.config, local):
+                self._core.outbox.put(CandidateGathered(stream, candidate))
+
+
+def is_told(config: AgentConfig, local: LocalCandidate) -> bool:
+    """Says whether the other side may know the candidate: hosts may be for this agent alone (RFC 8828 §5.2)."""
+    return config.tell_hosts or local.candidate.type is not CandidateType.HOST or local.is_rewritten
 
 
 def _unspecified(address: Address) -> Address:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from icepath.errors import Cause
 from icepath.ice.core import Core
 from icepath.ice.events import AgentSnapshot, ComponentSnapshot, PairSnapshot, RelaySnapshot, State
+from icepath.ice.local import is_told
 from icepath.ice.pair import CandidatePair
 from icepath.ice.renomination import OPTIONS
 from icepath.ice.stream import Stream
@@ -51,7 +52,11 @@ def pair_snapshot(core: Core, pair: CandidatePair) -> PairSnapshot:
 def local_description(core: Core, stream: Stream, *, is_done: bool) -> Description:
     """Returns what the other side needs to know of a stream as it stands."""
     generation = stream.current
-    announced = [local.candidate for local in generation.candidates.values() if local.candidate.type != "prflx"]
+    announced = [
+        local.candidate
+        for local in generation.candidates.values()
+        if local.candidate.type != "prflx" and is_told(core.config, local)
+    ]
     return Description(
         ufrag=generation.credentials.ufrag,
         password=generation.credentials.password,

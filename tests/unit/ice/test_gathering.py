@@ -1026,3 +1026,34 @@ class TestRoutes:
             table.gatherer.ask_next(now=0.0)
         assert failures(table) == [(TURN_URL, HOST, None, Cause.UNSUPPORTED)]
         assert len(table.core.relays) == 1
+
+
+@pytest.mark.rfc("8828", "5.2")
+class TestStreamsOnly:
+    def test_a_server_is_reached_by_tcp_and_tls_and_not_by_udp(self) -> None:
+        table = Bench(replace(config(), relay_only=True, streams_only=True))
+        server = Server(parse_server_uri("turn:relay.example"), "user", Secret("secret"))
+        table.gatherer.set_servers((server,), now=0.0)
+        (question,) = [output for output in table.take() if isinstance(output, Resolve)]
+        answers = tuple(
+            ResolvedAddress(transport, security, SERVER)
+            for transport, security in (
+                (Transport.UDP, Security.NONE),
+                (Transport.UDP, Security.DTLS),
+                (Transport.TCP, Security.NONE),
+                (Transport.TCP, Security.TLS),
+            )
+        )
+        table.gatherer.on_resolution(Resolved(question.handle, answers))
+        table.add_host()
+        table.gatherer.ask_next(now=0.0)
+        outputs = table.take()
+        opened = [(output.transport, output.security) for output in outputs if isinstance(output, Connect)]
+        assert opened == [(Transport.TCP, Security.NONE), (Transport.TCP, Security.TLS)]
+        assert not [output for output in outputs if isinstance(output, Datagram)]
+
+    def test_a_url_that_means_udp_has_failed(self) -> None:
+        table = Bench(replace(config(), relay_only=True, streams_only=True))
+        table.gatherer.set_servers((server_at(SERVER),), now=0.0)
+        (failed,) = table.events(ServerFailed)
+        assert failed.reason is Cause.UNSUPPORTED

@@ -23,8 +23,16 @@ RELAYED, RELAYED6 = Address("203.0.113.5", 49152), Address("2001:db8:5::5", 4915
 class Desk:
     """Is one agent's own side with a host socket, and what it announced."""
 
-    def __init__(self, *, relay_only: bool = False, hides: bool = False, rewrite: tuple[RewriteRule, ...] = ()) -> None:
-        self.table = Bench(replace(config(), relay_only=relay_only, hide_host_addresses=hides, rewrite=rewrite))
+    def __init__(
+        self,
+        *,
+        relay_only: bool = False,
+        hides: bool = False,
+        told: bool = True,
+        rewrite: tuple[RewriteRule, ...] = (),
+    ) -> None:
+        settings = replace(config(), relay_only=relay_only, hide_host_addresses=hides, tell_hosts=told, rewrite=rewrite)
+        self.table = Bench(settings)
         self.local = LocalSide(self.table.core)
         self.socket = Socket(LocalAddress(HOST), stream=1, component=1, preference=65535)
         self.table.core.sockets[HOST] = self.socket
@@ -255,3 +263,47 @@ class TestRewriting:
         desk.announced()
         desk.local.announce_again(1, desk.table.generation())
         assert [told.address for told in desk.announced()] == [EXTERNAL]
+
+
+class TestUntoldHosts:
+    @pytest.mark.rfc("8828", "5.2")
+    @pytest.mark.parametrize("hides", [False, True])
+    def test_a_host_is_to_send_from_and_told_neither_as_address_nor_as_name(self, hides: bool) -> None:
+        desk = Desk(told=False, hides=hides)
+        desk.local.add_host(desk.socket)
+        assert desk.table.take() == []
+        made = desk.table.generation().local_at(HOST, 1)
+        assert made is not None
+        assert made.base == HOST
+
+    @pytest.mark.rfc("8828", "5.2")
+    def test_what_a_server_saw_does_not_say_which_host_it_is_of(self) -> None:
+        desk = Desk(told=False)
+        desk.local.add_host(desk.socket)
+        desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
+        (found,) = desk.announced()
+        assert (found.address, found.related_address) == (MAPPED, Address("0.0.0.0", 9))
+
+    @pytest.mark.rfc("8828", "5.2")
+    def test_a_public_host_is_told_once_a_server_has_seen_it(self) -> None:
+        desk = Desk(told=False)
+        desk.local.add_host(desk.socket)
+        for _ in range(2):
+            desk.local.add_reflexive(desk.socket, HOST, SERVER, URL)
+        (found,) = desk.announced()
+        assert (found.type, found.address) == (CandidateType.SERVER_REFLEXIVE, HOST)
+
+    def test_an_address_that_was_given_for_it_is_told(self) -> None:
+        desk = Desk(told=False, rewrite=(REPLACE,))
+        desk.local.add_host(desk.socket)
+        assert [told.address for told in desk.announced()] == [EXTERNAL]
+
+    def test_a_restart_tells_no_more_of_it(self) -> None:
+        desk = Desk(told=False)
+        desk.local.add_host(desk.socket)
+        desk.local.add_reflexive(desk.socket, MAPPED, SERVER, URL)
+        desk.announced()
+        generation = desk.table.generation()
+        desk.local.announce_again(1, generation)
+        assert [told.address for told in desk.announced()] == [MAPPED]
+        assert generation.local_at(HOST, 1) is not None
