@@ -214,6 +214,23 @@ class Agent:
         self._core.touch()
         self._finish(now)
 
+    def idle(self, *, now: Instant) -> None:
+        """Sends as little as keeps the path in use: consent every 16 s or so, and no other pair is kept ready."""
+        now = self._begin_verb(now)
+        self._core.is_idle = True
+        self._core.touch()
+        self._finish(now)
+
+    def wake(self, *, now: Instant) -> None:
+        """Ends `idle`: the path in use, and those beside it, are checked at once."""
+        now = self._begin_verb(now)
+        if self._core.is_idle:
+            self._core.is_idle = False
+            self._consent.hasten(now=now)
+            self._conclusion.selection.wake()
+            self._core.touch()
+        self._finish(now)
+
     def close(self, *, now: Instant) -> None:
         """Stops at once, releases relays, and ends within `close_timeout`; `MachineClosed` is the last output."""
         self._now = now = self._clamped(now)

@@ -178,6 +178,8 @@ class Core:
         # What datagrams were counted on no pair that is left, by stream and component.
         self.besides: dict[tuple[int, int], PairCounts] = {}
         self.is_closing = False
+        # The application wants few packets rather than a quick change of path.
+        self.is_idle = False
         # Something changed that nomination or states may depend on,
         self.has_changed = False
         # and that may have made an ordinary check possible; cleared when none was found.

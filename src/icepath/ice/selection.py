@@ -55,7 +55,7 @@ class Selection:
         for component in generation.concluded:
             used = stream.active.get(component)
             pairs = self._usable(generation, component, now)
-            if used is None or generation.failure is not None:
+            if used is None or generation.failure is not None or self._core.is_idle:
                 pairs = []
             else:
                 nominated = generation.nominated.get(component)
@@ -65,6 +65,19 @@ class Selection:
                 if nominated is not None and not is_kept and nominated.may_send_data(now):
                     pairs.append(nominated)
             self._consent.keep_warm(stream.id, component, pairs, now=now)
+
+    def wake(self) -> None:
+        """Checks at once what is in use, and pairs that were warm before the agent was idle (RFC 7675 §5.1)."""
+        if self._core.config.lite:
+            return
+        for stream in self._core.streams.values():
+            generation = stream.current
+            for used in stream.active.values():
+                if used.generation != generation.number:
+                    continue
+                known = generation.checklist.valid_pairs(used.component) if generation.renomination is not None else []
+                for pair in (used, *spread(self._core, used, known, self._core.config.warm_pairs)):
+                    generation.checklist.enqueue_triggered(pair)
 
     def _usable(self, generation: Generation, component: int, now: Instant) -> list[CandidatePair]:
         return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from icepath.entropy import IceCredentials, Secret
@@ -40,7 +42,7 @@ from icepath.machine import (
     Transport,
     Unreachable,
 )
-from icepath.net import Address
+from icepath.net import Address, Instant
 from icepath.wire.attributes import IceControlled, UseCandidate, XorMappedAddress
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.message import decode_message
@@ -473,3 +475,65 @@ def test_a_path_that_falls_silent_is_left_for_one_that_answers() -> None:
     selected = table.agent.selected_pair()
     assert selected is not None
     assert selected.remote_address == ELSEWHERE
+
+
+class TestIdle:
+    def consent_checks(self, table: Table, *, until: Instant, now: Instant) -> list[Instant]:
+        """Runs with every request answered at once; returns when requests were sent on the first pair."""
+        times: list[Instant] = []
+        while (deadline := table.agent.next_deadline()) is not None and deadline <= until:
+            now = max(now, deadline)
+            table.agent.handle_timeout(now=now)
+            for datagram in table.sent():
+                message = decode_message(datagram.payload)
+                if datagram.remote == REMOTE:
+                    times.append(now)
+                table.answer(message, remote=datagram.remote, now=now)
+        return times
+
+    def test_consent_is_asked_for_every_16_seconds_or_so_and_nothing_else(self) -> None:
+        table, now = two_paths()
+        table.agent.idle(now=now)
+        table.agent.idle(now=now)
+        times = self.consent_checks(table, until=now + 200.0, now=now)
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert all(12.8 - 0.126 <= gap <= 19.2 + 0.126 for gap in gaps)
+        assert 10 <= len(times) <= 16
+        (first, second) = table.agent.snapshot().pairs
+        assert second.requests_sent <= 2
+        assert first.is_selected
+        assert table.agent.snapshot().state is State.COMPLETED
+
+    def test_an_answer_that_is_missing_is_asked_for_again_soon_enough(self) -> None:
+        table = Table()
+        table.connect()
+        table.agent.idle(now=1.0)
+        at = self.consent_checks(table, until=6.9, now=1.0)[-1]
+        sent: list[Instant] = []
+        while table.agent.snapshot().state is not State.FAILED:
+            deadline = table.agent.next_deadline()
+            assert deadline is not None
+            table.agent.handle_timeout(now=deadline)
+            if table.sent():
+                sent.append(deadline)
+        assert 12.7 <= sent[0] - at <= 19.4
+        assert len(sent) >= 2
+        assert all(4.0 <= later - earlier <= 6.2 for earlier, later in itertools.pairwise(sent))
+
+    def test_to_wake_is_to_check_at_once(self) -> None:
+        table, now = two_paths()
+        table.agent.wake(now=now)
+        assert table.sent() == []
+        table.agent.idle(now=now)
+        table.agent.wake(now=now + 20.0)
+        table.agent.handle_timeout(now=now + 20.0 + TA)
+        table.agent.handle_timeout(now=now + 20.0 + 2 * TA)
+        assert {datagram.remote for datagram in table.sent()} == {REMOTE, ELSEWHERE}
+
+    def test_without_renomination_the_path_in_use_alone(self) -> None:
+        table = Table()
+        table.connect()
+        table.agent.idle(now=1.0)
+        table.agent.wake(now=2.0)
+        table.agent.handle_timeout(now=2.0 + TA)
+        assert [datagram.remote for datagram in table.sent()] == [REMOTE]

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from icepath.ice.consent import CONSENT_LIFETIME, STEP
+from icepath.ice.consent import CONSENT_LIFETIME, IDLE_INTERVAL, STEP
 from icepath.ice.core import ConsentCheck, TimerKey, TimerKind
 from icepath.ice.pair import CandidatePair
 from icepath.ice.renomination import Renomination
@@ -323,3 +323,32 @@ class TestWarmPairs:
         table.consent.keep_warm(1, 1, [], now=1.0)
         assert not table.consent.is_warm(pair)
         assert deadline(table, TimerKind.CONSENT, pair) is None
+
+
+class TestIdle:
+    def test_an_answer_puts_the_next_check_off_and_silence_does_not(self) -> None:
+        table, pair = bench()
+        table.core.is_idle = True
+        table.consent.grant(pair, now=5.0)
+        at = deadline(table, TimerKind.CONSENT, pair)
+        assert at is not None
+        assert 5.0 + 12.8 <= at <= 5.0 + 19.2 + STEP
+        assert deadline(table, TimerKind.LIVENESS, pair) == 5.0 + 2 * IDLE_INTERVAL
+        check(table, pair, now=at)
+        again = deadline(table, TimerKind.CONSENT, pair)
+        assert again is not None
+        assert 4.0 <= again - at <= 6.0 + STEP
+
+    def test_the_usual_pace_is_taken_up_again(self) -> None:
+        table, pair = bench()
+        table.core.is_idle = True
+        table.consent.grant(pair, now=5.0)
+        table.core.is_idle = False
+        table.consent.hasten(now=6.0)
+        at = deadline(table, TimerKind.CONSENT, pair)
+        assert at is not None
+        assert 10.0 <= at <= 12.0 + STEP
+        assert deadline(table, TimerKind.LIVENESS, pair) == 15.0
+        table.consent.rest(pair)
+        table.consent.hasten(now=7.0)
+        assert deadline(table, TimerKind.LIVENESS, pair) is None

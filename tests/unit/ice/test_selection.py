@@ -270,3 +270,31 @@ class TestMoving:
         assert view.others[0].rtt == 0.1
         assert view.others[0].answered_at == 0.0
         assert (view.silent_since, view.moved_at) == (None, None)
+
+
+class TestIdle:
+    def test_nothing_is_kept_warm_until_it_wakes(self) -> None:
+        table, (one, two) = bench()
+        table.core.is_idle = True
+        table.conclusion.update(now=1.0)
+        assert table.consent.warm_pairs(one) == []
+        table.core.is_idle = False
+        table.conclusion.selection.wake()
+        assert table.generation().checklist.triggered == [one, two]
+
+    def test_a_pair_of_the_session_before_is_left_alone(self) -> None:
+        table, (one, _) = bench()
+        one.generation = 7
+        table.conclusion.selection.wake()
+        assert table.generation().checklist.triggered == []
+
+    def test_without_renomination_only_the_path_in_use_is_checked(self) -> None:
+        table, (one, _) = bench()
+        table.generation().renomination = None
+        table.conclusion.selection.wake()
+        assert table.generation().checklist.triggered == [one]
+
+    def test_a_lite_agent_checks_nothing(self) -> None:
+        table = Bench(lite_config())
+        table.conclusion.selection.wake()
+        assert table.take() == []
