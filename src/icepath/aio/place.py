@@ -17,6 +17,10 @@ from icepath.ice.router import Member, Router
 from icepath.machine import Datagram, DropReason, FlowKey, FlowUsed, SetFlow, Unreachable
 from icepath.net import Address, Instant
 
+# ICMP's "port unreachable", by type and code.
+UNREACHABLE: Final = (3, 3)
+UNREACHABLE6: Final = (1, 4)
+
 
 class Resident(Protocol):
     """Is what an endpoint needs of the `Running` of a connection."""
@@ -100,11 +104,18 @@ class Place:
         payload = datagram.payload
         is_control = bool(payload) and payload[0] <= LAST_STUN_BYTE
         if is_control and not self._host.router.sent(self.member, datagram, now=time.monotonic()):
-            self._host.drop(DropReason.FIVE_TUPLE_TAKEN)
+            self._refuse(datagram)
         elif not self._host.carry_inside(self.member, datagram):
             self._socket.send(datagram)
             if self._socket.backlog and not self.is_waiting:
                 self._host.wait_for_room(self)
+
+    def _refuse(self, datagram: Datagram) -> None:
+        """Says that nothing gets there from here: a check need not wait for an answer that cannot come."""
+        self._host.drop(DropReason.FIVE_TUPLE_TAKEN)
+        icmp_type, icmp_code = UNREACHABLE6 if self.address.is_ipv6 else UNREACHABLE
+        unreachable = Unreachable(self.address, datagram.remote, icmp_type, icmp_code)
+        self.resident.on_unreachable(unreachable, time.monotonic())
 
     def relay(self, remote: Address, payload: bytes) -> None:
         """Sends what a `Relay` flow carried."""

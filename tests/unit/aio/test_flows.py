@@ -65,6 +65,21 @@ def test_a_dropped_flow_reports_its_use_and_carries_no_more() -> None:
     assert len(table) == 0
 
 
+@pytest.mark.parametrize("channel", [None, CHANNEL])
+def test_a_flow_is_found_by_its_key_whether_or_not_it_may_act(channel: int | None) -> None:
+    table = FlowTable()
+    command = a_flow(channel, until=0.0)
+    assert table.find(command.key) is None
+    table.set(command, print)
+    found = table.find(command.key)
+    assert found is not None
+    assert found.key == command.key
+    table.set(command, print)
+    assert table.find(command.key) is not found
+    table.drop(command.key)
+    assert table.find(command.key) is None
+
+
 def test_renewing_reports_what_the_older_one_carried() -> None:
     table, got = FlowTable(), list[bytes]()
     table.set(a_flow(until=10.0), got.append)

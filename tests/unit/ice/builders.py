@@ -25,7 +25,17 @@ from icepath.ice.pairing import make_pair, pair_socket
 from icepath.ice.remote import RemoteSide
 from icepath.ice.scheduler import Scheduler
 from icepath.ice.stream import Generation, Remote
-from icepath.machine import Bytes, Command, Datagram, DatagramDropped, DropReason, Event, LocalAddress, Transport
+from icepath.machine import (
+    Bytes,
+    Command,
+    Datagram,
+    DatagramDropped,
+    DropReason,
+    Event,
+    LocalAddress,
+    SocketUse,
+    Transport,
+)
 from icepath.net import Address, Instant, RandomBytes
 from icepath.stun.transaction import Match
 from icepath.turn.client.events import AllocationEvent
@@ -112,10 +122,19 @@ class Bench:
     def generation(self, stream: int = 1) -> Generation:
         return self.core.streams[stream].current
 
-    def add_host(self, address: Address = HOST, *, stream: int = 1, component: int = 1, cost: int = 0) -> Socket:
+    def add_host(
+        self,
+        address: Address = HOST,
+        *,
+        stream: int = 1,
+        component: int = 1,
+        cost: int = 0,
+        use: SocketUse = SocketUse.ALL,
+    ) -> Socket:
         """Adds a host socket as `Agent.add_local_address` does."""
         preference = self.core.preferences.for_address(address, cost, component)
-        socket = Socket(LocalAddress(address, cost=cost), stream=stream, component=component, preference=preference)
+        local = LocalAddress(address, cost=cost, use=use)
+        socket = Socket(local, stream=stream, component=component, preference=preference)
         self.core.sockets[address] = socket
         self.gatherer.add_socket(socket)
         pair_socket(self.core, socket)

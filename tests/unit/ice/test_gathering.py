@@ -27,6 +27,7 @@ from icepath.machine import (
     Resolved,
     ResolvedAddress,
     Security,
+    SocketUse,
     Transport,
 )
 from icepath.net import Address
@@ -229,6 +230,21 @@ class TestAsking:
         assert ask_all(table) == []
         table.gatherer.end_of_local_addresses()
         assert is_done(table)
+
+    def test_a_shared_socket_asks_for_no_relay(self) -> None:
+        table = bench(STUN, TURN, hosts=())
+        table.add_host(use=SocketUse.SHARED)
+        assert [decode_message(each.payload).method for each in ask_all(table)] == [Method.BINDING]
+
+    def test_a_socket_for_relays_asks_for_nothing_else_and_tells_nothing_else(self) -> None:
+        table = bench(STUN, TURN, hosts=())
+        table.add_host(use=SocketUse.RELAYS)
+        assert gathered(table) == []
+        assert [decode_message(each.payload).method for each in ask_all(table)] == [Method.ALLOCATE]
+        table = bench(TURN, hosts=())
+        table.add_host(use=SocketUse.RELAYS)
+        table.grant(allocate(table), RELAYED)
+        assert [told.type for told in gathered(table)] == [CandidateType.RELAYED]
 
     def test_relay_only_asks_no_stun_server(self) -> None:
         table = bench(STUN, TURN, settings=replace(config(), relay_only=True))
@@ -617,9 +633,10 @@ class TestRelayed:
         (told,) = gathered(table)
         assert (told.type, told.address, told.url) == (CandidateType.SERVER_REFLEXIVE, MAPPED, TURN_URL)
 
-    @pytest.mark.parametrize("case", ["relay-only", "server gone", "socket gone", "refused", "lost"])
+    @pytest.mark.parametrize("case", ["relay-only", "for relays", "server gone", "socket gone", "refused", "lost"])
     def test_but_not_when_that_is_of_no_use(self, case: str) -> None:
-        table = bench(TURN, settings=replace(config(), relay_only=case == "relay-only"))
+        table = bench(TURN, hosts=(), settings=replace(config(), relay_only=case == "relay-only"))
+        table.add_host(use=SocketUse.RELAYS if case == "for relays" else SocketUse.ALL)
         relay = allocate(table)
         if case == "server gone":
             table.gatherer.set_servers((), now=1.0)

@@ -129,6 +129,7 @@ class TestMayPair:
 
     def test_an_address_does_not_pair_with_itself(self) -> None:
         assert not may_pair(local_candidate(HOST), candidate(HOST), HOST)
+        assert may_pair(local_candidate(HOST), candidate(HOST), HOST, is_shared=True), "another agent is there as well"
 
     def test_it_is_the_base_that_counts(self) -> None:
         reflexive = local_candidate(MAPPED, CandidateType.SERVER_REFLEXIVE, base=Address("2001:db8::1", 1))

@@ -282,7 +282,6 @@ def test_of_two_at_once_both_sides_choose_the_same() -> None:
                 far, Datagram(THERE, HERE, answer(outgoing[near])), now=0.0
             ):
                 allowed_there.append(far)
-        assert [near for near, far, _, _ in sessions if near in allowed_here] == allowed_here
         for near, far, _, _ in sessions:
             if far in allowed_there:
                 here.hear(answer(outgoing[near]))
