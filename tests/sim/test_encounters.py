@@ -18,6 +18,7 @@ from icepath.lab.encounter import Encounter, Plan, Side
 from icepath.net import Instant
 from icepath.sim.flow_table import DataDelivered
 from icepath.sim.packet import PacketRecord, Verdict
+from icepath.turn.server.config import AllocationOpened
 from icepath.wire.candidate_line import CandidateType
 
 # One round trip between the two, in seconds; the unit of the table.
@@ -322,6 +323,52 @@ def test_a_network_that_drops_udp_is_told_from_a_silent_remote() -> None:
     failed = [event for event in encounter.a.others if isinstance(event, ServerFailed)]
     assert {event.reason for event in failed} == {Cause.SERVER_UNREACHABLE}
     assert len(failed) == 2
+
+
+# -- networks that drop UDP ------------------------------------------------------------------------------------------
+
+# Place of A and of B, and the round trips until both may send. To the server one is R/2: TCP takes one to open, TLS
+# another, then 401, then success; and UDP is waited for as long again, 50 ms at least, as it would be preferred.
+BLOCKED: list[tuple[str, str, float]] = [
+    ("udpblock", "apdf", 3.0),
+    ("apdf", "udpblock", 3.0),
+    ("udpblock", "udpblock", 3.0),
+    ("tcp443", "apdf", 3.5),
+    ("tcp443", "tcp443", 3.5),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "minimum"), BLOCKED)
+def test_a_relay_by_byte_stream_costs_its_set_up_and_a_grace_and_one_allocation(a: str, b: str, minimum: float) -> None:
+    encounter = Encounter(Plan(a, b, all_transports=True))
+    encounter.run(seconds=10.0, settle=True)
+    usable = [side.usable_at for side in (encounter.a, encounter.b)]
+    assert None not in usable
+    assert max(at for at in usable if at is not None) - encounter.start <= (minimum + 0.1) * R + SLACK
+    assert encounter.a.pair is not None
+    assert RELAY in (encounter.a.pair.local.type, encounter.a.pair.remote.type)
+    opened = [event for _, event in encounter.server.events if isinstance(event, AllocationOpened)]
+    assert len(opened) == 2
+    for sender, receiver in ((encounter.a, encounter.b), (encounter.b, encounter.a)):
+        assert sender.runner is not None
+        assert receiver.runner is not None
+        agent = sender.agent
+        sender.runner.call(lambda now, agent=agent: agent.send(b"\x80by byte stream", now=now))  # type: ignore[misc]
+        encounter.world.run(seconds=0.5)
+        assert any(isinstance(event, (DataReceived, DataDelivered)) for _, event in receiver.runner.events)
+
+
+@pytest.mark.parametrize(("a", "b", "minimum"), [("none", "none", 1.0), ("apdf", "apdf", 1.5), ("sym", "sym", 2.0)])
+def test_elsewhere_the_other_transports_cost_nothing(a: str, b: str, minimum: float) -> None:
+    encounter = Encounter(Plan(a, b, all_transports=True))
+    encounter.run(seconds=10.0)
+    usable = [side.usable_at for side in (encounter.a, encounter.b)]
+    assert max(at if at is not None else 99.0 for at in usable) - encounter.start <= minimum * R + SLACK
+    encounter.world.run(seconds=5.0)
+    opened = [event for _, event in encounter.server.events if isinstance(event, AllocationOpened)]
+    assert len(opened) == 2
+    for side in (encounter.a, encounter.b):
+        assert not [event for event in side.others if isinstance(event, ServerFailed)]
 
 
 # -- loss ------------------------------------------------------------------------------------------------------------

@@ -32,13 +32,16 @@ from icepath.sim import topology
 from icepath.sim.host import Host
 from icepath.sim.link import LinkConfig
 from icepath.sim.runner import Runner
+from icepath.sim.tls import TlsServer
 from icepath.stun.authenticator import Authenticator, AuthenticatorConfig, User
+from icepath.turn.client.routes import ALPN
 from icepath.turn.server.config import TurnServerConfig
 from icepath.turn.server.server import TurnServer
 from icepath.wire.fragment import Description
 from icepath.wire.uri import parse_server_uri
 
 STUN_PORT: Final = 3478
+TLS_PORT: Final = 443
 USERNAME: Final = "demo"
 PASSWORD: Final = Secret("demo-password")
 REALM: Final = "icepath"
@@ -80,14 +83,16 @@ class Plan:
     """The share of packets lost on each client's access link, towards the network only."""
     honours_flows: bool = True
     relay_only: bool = False
+    all_transports: bool = False
+    """Lists the TURN server's TCP and TLS URLs too, as a user would who does not know the network."""
     lite: tuple[bool, bool] = (False, False)
     password: Secret = PASSWORD
     """What the agents tell the TURN server; it knows `PASSWORD`."""
     roles: tuple[Role, Role] = (Role.CONTROLLING, Role.CONTROLLED)
-    renomination: tuple[bool, bool] = (False, False)
-    """Which sides offer to change the nominated pair later."""
     rewrite: tuple[RewriteRule, ...] = ()
     """Side A's: under which other addresses its hosts are reached."""
+    renomination: tuple[bool, bool] = (False, False)
+    """Which sides offer to change the nominated pair later."""
 
 
 class Encounter:
@@ -112,8 +117,12 @@ class Encounter:
     def _start_server(self) -> None:
         hosts = (topology.SERVER_IPV4, topology.SERVER_IPV6)
         authenticator = Authenticator(AuthenticatorConfig(REALM, NONCE_SECRET), _find_user)
+        name = TlsServer(hosts, alpn=ALPN)
+        sockets = [self.network.server.bind(host, STUN_PORT) for host in hosts]
+        sockets += [self.network.server.listen_tcp(host, STUN_PORT) for host in hosts]
+        sockets += [self.network.server.listen_tcp(host, TLS_PORT, tls=name) for host in hosts]
         config = TurnServerConfig(
-            listen=tuple(self.network.server.bind(host, STUN_PORT).address for host in hosts),
+            listen=tuple(dict.fromkeys(each.address for each in sockets)),
             relay_hosts=hosts,
             authenticator=authenticator,
         )
@@ -134,7 +143,11 @@ class Encounter:
         ]
         for each in hosts:
             if self.plan.has_turn:
-                servers.append(Server(parse_server_uri(f"turn:{each}"), USERNAME, self.plan.password))
+                urls = [f"turn:{each}"]
+                if self.plan.all_transports:
+                    secure = each.removesuffix(str(STUN_PORT)) + str(TLS_PORT)
+                    urls += [f"turn:{each}?transport=tcp", f"turns:{secure}?transport=tcp"]
+                servers += [Server(parse_server_uri(url), USERNAME, self.plan.password) for url in urls]
             if self.plan.has_stun:
                 servers.append(Server(parse_server_uri(f"stun:{each}")))
         return tuple(servers)
