@@ -10,7 +10,8 @@ from aio.turn_server import PASSWORD, USERNAME, turn_server
 from icepath.aio.config import Config
 from icepath.aio.connection import Connection
 from icepath.aio.endpoint import Endpoint
-from icepath.aio.ip_handling import FAMILIES, Family, default_source
+from icepath.aio.interfaces import usable_addresses
+from icepath.aio.ip_handling import FAMILIES, Family, admitted, default_source
 from icepath.aio.servers import IceServer
 from icepath.aio.sockets import open_socket
 from icepath.ice.rewriting import RewriteMode, RewriteRule
@@ -78,5 +79,6 @@ async def test_at_an_endpoint_too_a_family_may_be_left_out(family: Family, told:
     config = Config(families=(family,))
     async with Endpoint(host="127.0.0.1") as endpoint, Connection(config=config, endpoint=endpoint) as link:
         assert [each.host for each in (await link.gather()).candidates] == told
-    async with Endpoint(config=config) as endpoint:
-        assert all(address.is_ipv6 == (family == "ipv6") for address in endpoint.addresses)
+    if admitted(usable_addresses(), families=(family,)):
+        async with Endpoint(config=config) as endpoint:
+            assert {address.is_ipv6 for address in endpoint.addresses} == {family == "ipv6"}

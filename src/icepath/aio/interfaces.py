@@ -1,9 +1,9 @@
 """Which local addresses are worth a host candidate (RFC 8445 §5.1.1.1), and how good each interface is.
 
-The list of addresses is ifaddr's; what Linux tells besides (address flags, kind of interface) comes from
-/proc and /sys where they can be read, and from the interface's name elsewhere. What is left out: loopback
-unless asked for, interfaces that are down, bridges and pairs of containers and virtual machines by their
-names (a caller's own filter decides instead), and IPv6 addresses that must or need not be told.
+The list of addresses is ifaddr's; what Linux tells besides of them (flags) comes from /proc, and what kind of thing
+their interface is from devices.py. What is left out: loopback unless asked for, interfaces that are down, bridges and
+pairs of containers and virtual machines (a caller's own filter decides instead), and IPv6 addresses that must or need
+not be told.
 """
 
 from __future__ import annotations
@@ -20,24 +20,11 @@ from typing import Final, TypeAlias, final
 
 import ifaddr
 
+from icepath.aio.devices import COST_METERED, COST_WIRED, interface_cost, is_internal, read
 from icepath.net import Instant, Seconds, canonical_host
 
 InterfaceFilter: TypeAlias = Callable[[str, str], bool]
 """Says whether (interface name, IP address) may be used."""
-
-# Both ends are on this machine: nothing beyond it is reached that the real interface does not reach.
-INTERNAL_NAMES: Final = ("docker", "br-", "veth", "virbr", "vnet", "lxc", "cni", "flannel", "cali")
-
-COST_WIRED: Final = 0
-COST_WIRELESS: Final = 10
-COST_METERED: Final = 50
-WIRELESS_NAMES: Final = ("wl", "ath", "awdl", "llw")
-# Cellular, point-to-point and tunnels: they cost money, or run over one of the others.
-METERED_NAMES: Final = ("ww", "rmnet", "ppp", "tun", "tap", "utun", "wg", "ipsec", "tailscale", "zt")
-METERED_KINDS: Final = ("wwan", "wireguard", "ppp")
-# linux/if_arp.h: ARPHRD_PPP, ARPHRD_NONE (tunnels without a link layer).
-METERED_TYPES: Final = ("512", "65534")
-IFF_UP: Final = 0x1
 
 # linux/if_addr.h.
 FLAG_TEMPORARY: Final = 0x01
@@ -48,7 +35,6 @@ FLAGS_UNUSABLE: Final = FLAG_DAD_FAILED | FLAG_DEPRECATED | FLAG_TENTATIVE
 
 IPV4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
-NETWORK_DEVICES: Final = Path("/sys/class/net")
 IPV6_ADDRESSES: Final = Path("/proc/net/if_inet6")
 
 # How long it is believed what the system said: asking takes a millisecond, which agents made in a burst share.
@@ -71,19 +57,26 @@ class HostAddress:
 def usable_addresses(admit: InterfaceFilter | None = None, *, loopback: bool = False) -> tuple[HostAddress, ...]:
     """Returns the addresses to gather from, best interface first; `admit` replaces the filter by name."""
     view = system.view(time.monotonic())
-    return choose(view.addresses, admit=admit, loopback=loopback, flags=view.flags, cost=view.cost)
+    return choose(view.addresses, admit=admit or view.admits, loopback=loopback, flags=view.flags, cost=view.cost)
 
 
 @final
 class View:
     """Is what the system said at one moment; of interfaces, as they are asked for."""
 
-    __slots__ = ("_costs", "addresses", "flags")
+    __slots__ = ("_costs", "_internal", "addresses", "flags")
 
     def __init__(self) -> None:
         self.addresses: Final = tuple(_system_addresses())
-        self.flags: Final = ipv6_flags(_read(IPV6_ADDRESSES))
+        self.flags: Final = ipv6_flags(read(IPV6_ADDRESSES))
         self._costs: dict[str, int | None] = {}
+        self._internal: dict[str, bool] = {}
+
+    def admits(self, name: str, _host: str) -> bool:
+        """Is the default filter, asked once of each interface."""
+        if name not in self._internal:
+            self._internal[name] = is_internal(name)
+        return not self._internal[name]
 
     def cost(self, name: str) -> int | None:
         """Returns the interface's cost; None when it is down."""
@@ -118,7 +111,7 @@ system: Final = System()
 def choose(
     addresses: Iterable[HostAddress],
     *,
-    admit: InterfaceFilter | None,
+    admit: InterfaceFilter,
     loopback: bool,
     flags: dict[str, int],
     cost: Callable[[str], int | None],
@@ -131,7 +124,7 @@ def choose(
     for address in addresses:
         if not _is_candidate(address, loopback, flags) or address.host in chosen:
             continue
-        if not (admit or is_external)(address.interface, address.host):
+        if not admit(address.interface, address.host):
             continue
         level = cost(address.interface)
         if level is not None:
@@ -144,7 +137,7 @@ def choose(
 
 def is_external(name: str, _host: str) -> bool:
     """Is the default filter: leaves out interfaces of containers and virtual machines on this computer."""
-    return not name.startswith(INTERNAL_NAMES)
+    return not is_internal(name)
 
 
 def ipv6_flags(table: str) -> dict[str, int]:
@@ -158,22 +151,6 @@ def ipv6_flags(table: str) -> dict[str, int]:
         if len(fields) >= 6 and len(fields[0]) == 32:
             flags[str(ipaddress.IPv6Address(int(fields[0], 16)))] = int(fields[4], 16)
     return flags
-
-
-def interface_cost(name: str, devices: Path = NETWORK_DEVICES) -> int | None:
-    """Returns 0 for wired, 10 for wireless, 50 for cellular and tunnels; None when the interface is down."""
-    device = devices / name.partition(":")[0]
-    state = _read(device / "flags").strip()
-    if state.startswith("0x") and not int(state, 16) & IFF_UP:
-        return None
-    kind = _device_kind(_read(device / "uevent"))
-    if kind in METERED_KINDS or _read(device / "type").strip() in METERED_TYPES or (device / "tun_flags").exists():
-        return COST_METERED
-    if kind == "wlan" or (device / "wireless").exists():
-        return COST_WIRELESS
-    if name.startswith(METERED_NAMES):
-        return COST_METERED
-    return COST_WIRELESS if name.startswith(WIRELESS_NAMES) else COST_WIRED
 
 
 def _system_addresses() -> Iterable[HostAddress]:
@@ -237,18 +214,3 @@ def _is_temporary(address: HostAddress, flags: dict[str, int]) -> bool:
 def _network(address: HostAddress) -> tuple[str, str]:
     network = ipaddress.ip_network((address.host, address.prefix), strict=False)
     return (address.interface, str(network))
-
-
-def _device_kind(uevent: str) -> str:
-    for line in uevent.splitlines():
-        name, _, value = line.partition("=")
-        if name == "DEVTYPE":
-            return value
-    return ""
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("ascii", "replace")
-    except OSError:
-        return ""

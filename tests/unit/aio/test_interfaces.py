@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from icepath.aio import interfaces
+from icepath.aio.devices import interface_cost
 from icepath.aio.interfaces import (
     BELIEVED,
     HostAddress,
     InterfaceFilter,
     System,
     choose,
-    interface_cost,
     ipv6_flags,
+    is_external,
     usable_addresses,
 )
 
@@ -23,7 +22,7 @@ WIRED = HostAddress("192.0.2.7", "eth0", prefix=24)
 
 def chosen(
     *addresses: HostAddress,
-    admit: InterfaceFilter | None = None,
+    admit: InterfaceFilter = is_external,
     loopback: bool = False,
     flags: dict[str, int] | None = None,
     costs: dict[str, int | None] | None = None,
@@ -109,33 +108,6 @@ def test_flags_come_from_the_kernels_table() -> None:
     assert ipv6_flags(table) == {"::1": 0x80, "2001:db8::2": 0xC1}
 
 
-@pytest.mark.parametrize(
-    ("name", "files", "cost"),
-    [
-        ("eth0", {"flags": "0x1003\n", "uevent": "INTERFACE=eth0\n", "type": "1\n"}, 0),
-        ("eth0", {"flags": "0x1002\n"}, None),
-        ("eth0:1", {"flags": "0x1003\n"}, 0),
-        ("enx", {"flags": "0x1003\n", "uevent": "DEVTYPE=wwan\n"}, 50),
-        ("lan", {"uevent": "DEVTYPE=wlan\n"}, 10),
-        ("lan", {"wireless": ""}, 10),
-        ("vpn", {"uevent": "DEVTYPE=wireguard\n"}, 50),
-        ("vpn", {"tun_flags": "0x1"}, 50),
-        ("vpn", {"type": "65534\n"}, 50),
-        ("wlp3s0", {}, 10),
-        ("utun3", {}, 50),
-        ("en0", {}, 0),
-    ],
-)
-def test_an_interfaces_cost_is_read_off_the_system_or_its_name(
-    tmp_path: Path, name: str, files: dict[str, str], cost: int | None
-) -> None:
-    device = tmp_path / name.partition(":")[0]
-    device.mkdir()
-    for file, text in files.items():
-        (device / file).write_text(text)
-    assert interface_cost(name, tmp_path) == cost
-
-
 def test_this_computers_own_addresses_are_found() -> None:
     found = usable_addresses(loopback=True)
     assert "127.0.0.1" in {address.host for address in found}
@@ -153,3 +125,6 @@ def test_a_view_says_the_same_of_an_interface_each_time() -> None:
     view = System().view(0.0)
     assert {view.cost(address.interface) for address in view.addresses if address.host == "127.0.0.1"} == {0}
     assert view.cost("lo") == interface_cost("lo") == view.cost("lo")
+    for _ in range(2):
+        assert view.admits("lo", "127.0.0.1")
+        assert not view.admits("docker-of-nobody", "172.17.0.1")
