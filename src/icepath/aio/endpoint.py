@@ -5,7 +5,7 @@ machines: here are the sockets, and `ice.router` says whose each packet is. Sock
 dual-stack: each address has its own, so an answer leaves from where the check came to.
 
 Relays are asked for from a socket of the connection's own: a TURN server knows its clients by their five-tuple, so
-behind one port only one of them could have an allocation (docs/decisions/0011).
+behind one port only one of them could have an allocation (docs/decisions/0014).
 """
 
 from __future__ import annotations
