@@ -15,7 +15,7 @@ RFC 8445 §7.3 (the ufrag of a request), RFC 8489 §6.3.3 (responses), RFC 7675 
 
 from __future__ import annotations
 
-from typing import Final, Generic, NamedTuple, NewType, TypeVar, final
+from typing import Final, Generic, NamedTuple, NewType, TypeAlias, TypeVar, final
 
 from icepath.errors import InvalidArgument
 from icepath.ice.consent import CONSENT_LIFETIME
@@ -29,8 +29,6 @@ Member = NewType("Member", int)
 NOBODY: Final = Member(0)
 """The sender of what came from the network."""
 
-# RFC 7983 §7: a first byte of 0 to 3 is STUN.
-LAST_STUN_BYTE: Final = 3
 REQUEST: Final = b"\x00\x01"
 SUCCESS: Final = b"\x01\x01"
 ERROR: Final = b"\x01\x11"
@@ -44,18 +42,16 @@ TRANSACTION_PERIOD: Final[Seconds] = 40.0
 MAX_TRANSACTIONS: Final = 16_384
 # Requests are answered in the wake-up that brought them.
 MAX_HEARD: Final = 1_024
+# Stands for the two ufrags of a check where the five-tuple is the member's already; above all ufrags.
+HELD: Final = "~"
 # The session in use and the one that is to replace it (RFC 8445 §9).
 MAX_UFRAGS: Final = 2
 # More members than these need not be told of an ICMP error about one destination: their time-outs tell them.
 MAX_CONCERNED: Final = 8
 
 
-class FiveTuple(NamedTuple):
-    """Is where a datagram comes from and goes to; the protocol is always UDP."""
-
-    local: Address
-    remote: Address
-    sender: Member = NOBODY
+FiveTuple: TypeAlias = tuple[Address, Address, Member]
+"""Is where a datagram comes from and goes to: local address, remote address, sender; the protocol is always UDP."""
 
 
 @final
@@ -220,7 +216,7 @@ class Router:
         Only STUN tells something: data may go without being asked about.
         """
         payload = datagram.payload
-        if not _is_stun(payload):
+        if not looks_like_stun(payload):
             return True
         kind = payload[:2]
         if kind == REQUEST:
@@ -233,26 +229,31 @@ class Router:
         return True
 
     def _on_request_sent(self, member: Member, datagram: Datagram, now: Instant) -> bool:
-        rank = _rank(_username(datagram.payload))
-        five_tuple = FiveTuple(datagram.local, datagram.remote)
-        # A server may be asked by everybody: its answers go by transaction.
-        if rank and not self._is_free(five_tuple, member, rank, now):
-            return False
-        self._sent.put(datagram.payload[8:20], SentCheck(member, *five_tuple[:2], rank), now)
-        self._asked.age(now)
-        if self._holder(five_tuple, now) is None:
-            asked = self._asked.get(five_tuple) or ()
-            if member not in asked:
-                self._asked.put(five_tuple, (*asked, member)[-MAX_CONCERNED:], now)
+        five_tuple = (datagram.local, datagram.remote, NOBODY)
+        if self._holder(five_tuple, now) == member:
+            rank = HELD
+        else:
+            rank = _rank(_username(datagram.payload))
+            # A server may be asked by everybody: its answers go by transaction.
+            if rank and not self._is_free(five_tuple, member, rank, now):
+                return False
+            self._note_asked(five_tuple, member, now)
+        self._sent.put(datagram.payload[8:20], SentCheck(member, datagram.local, datagram.remote, rank), now)
         return True
+
+    def _note_asked(self, five_tuple: FiveTuple, member: Member, now: Instant) -> None:
+        self._asked.age(now)
+        asked = self._asked.get(five_tuple) or ()
+        if member not in asked:
+            self._asked.put(five_tuple, (*asked, member)[-MAX_CONCERNED:], now)
 
     # -- what arrives ----------------------------------------------------------------------------------------------
 
     def route(self, datagram: Datagram, *, sender: Member = NOBODY, now: Instant) -> Member | DropReason:
         """Returns whose a datagram is, or why it is nobody's."""
         payload = datagram.payload
-        five_tuple = FiveTuple(datagram.local, datagram.remote, sender)
-        if not _is_stun(payload):
+        five_tuple = (datagram.local, datagram.remote, sender)
+        if not looks_like_stun(payload):
             return self._holder(five_tuple, now) or DropReason.UNVALIDATED
         kind = payload[:2]
         if kind == REQUEST:
@@ -263,7 +264,7 @@ class Router:
 
     def concerned(self, local: Address, remote: Address, *, now: Instant) -> tuple[Member, ...]:
         """Returns who should hear of an ICMP error about what was sent from here to there."""
-        five_tuple = FiveTuple(local, remote)
+        five_tuple = (local, remote, NOBODY)
         holder = self._holder(five_tuple, now)
         if holder is not None:
             return (holder,)
@@ -275,6 +276,9 @@ class Router:
         if member is None:
             # The agent that the remote was last known to belong to says what is wrong with it, if there is one.
             return self._holder(five_tuple, now) or DropReason.UNKNOWN_USERNAME
+        claim = self._claims.get(five_tuple)
+        if claim is not None and claim.member == member and not claim.rank and now < claim.until:
+            return member  # held firmly, which only answers to us renew
         rank = _rank(username)
         if not self._is_free(five_tuple, member, rank, now):
             return DropReason.FIVE_TUPLE_TAKEN
@@ -288,7 +292,7 @@ class Router:
         if sent is None or sent.member not in self._members:
             return self._holder(five_tuple, now) or DropReason.UNKNOWN_TRANSACTION
         # RFC 8445 §7.2.5.2.1: an answer along another path proves nothing.
-        is_symmetric = (sent.local, sent.remote) == (five_tuple.local, five_tuple.remote)
+        is_symmetric = sent.local == five_tuple[0] and sent.remote == five_tuple[1]
         if sent.rank and is_symmetric and payload[:2] == SUCCESS:
             if not self._take(five_tuple, sent.member, sent.rank, now + CONSENT_LIFETIME, now, is_firm=True):
                 return DropReason.FIVE_TUPLE_TAKEN
@@ -299,14 +303,14 @@ class Router:
 
     def confirm(self, member: Member, local: Address, remote: Address, until: Instant, *, now: Instant) -> bool:
         """Holds a five-tuple for a member whose agent has permitted a flow; False when it is another's."""
-        five_tuple = FiveTuple(local, remote)
+        five_tuple = (local, remote, NOBODY)
         if (self._holder(five_tuple, now) or member) != member:
             return False
         return self._take(five_tuple, member, "", until, now, is_firm=True)
 
     def release(self, member: Member, local: Address, remote: Address, *, now: Instant) -> None:
         """Takes a flow's permission back: late data is still the member's, for as long as consent would have held."""
-        claim = self._claims.get(FiveTuple(local, remote))
+        claim = self._claims.get((local, remote, NOBODY))
         if claim is not None and claim.member == member:
             claim.until = min(claim.until, now + CONSENT_LIFETIME)
 
@@ -323,23 +327,27 @@ class Router:
     ) -> bool:
         """Holds a five-tuple for a member, if it may; the latest proof stands last."""
         record = self._members.get(member)
-        if record is None or not self._is_free(five_tuple, member, rank, now):
+        if record is None:
             return False
-        old = self._claims.pop(five_tuple, None)
+        old = self._claims.get(five_tuple)
+        if old is not None and old.member == member:
+            if is_firm:
+                old.rank = ""
+            elif old.rank or now >= old.until:
+                old.rank = rank
+            old.until = max(until, old.until)
+            if len(record.claims) > 1:
+                record.claims[five_tuple] = record.claims.pop(five_tuple)
+            return True
+        if not self._is_free(five_tuple, member, rank, now):
+            return False
         if old is not None:
-            del self._members[old.member].claims[five_tuple]
-            if old.member == member:
-                until = max(until, old.until)
-                is_firm = is_firm or not old.rank
+            del self._members[old.member].claims[five_tuple], self._claims[five_tuple]
         if len(record.claims) >= self._max_claims:
             eldest = next(iter(record.claims))
             del record.claims[eldest], self._claims[eldest]
         self._claims[five_tuple] = record.claims[five_tuple] = Claim(member, until, "" if is_firm else rank)
         return True
-
-
-def _is_stun(payload: bytes) -> bool:
-    return bool(payload) and payload[0] <= LAST_STUN_BYTE and looks_like_stun(payload)
 
 
 def _rank(username: str) -> str:

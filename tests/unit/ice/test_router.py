@@ -8,7 +8,7 @@ import pytest
 
 from icepath.errors import InvalidArgument
 from icepath.ice import router as module
-from icepath.ice.router import NOBODY, FiveTuple, Member, Recent, Router
+from icepath.ice.router import NOBODY, Member, Recent, Router
 from icepath.machine import Datagram, DropReason
 from icepath.net import Address
 from icepath.wire.attributes import Attribute, Priority, Username
@@ -304,6 +304,17 @@ def test_a_lower_session_takes_what_is_not_held_firmly_and_a_higher_one_does_not
     assert desk.hear(check("AAAA:BBBB")) is DropReason.FIVE_TUPLE_TAKEN
 
 
+def test_what_has_lapsed_is_held_as_its_next_proof_says() -> None:
+    desk = Desk()
+    desk.win(desk.others, "BBBB:CCCC")
+    assert desk.answered(desk.others, "CCCC:BBBB", now=40.0)
+    assert desk.answered(desk.ours, "AAAA:BBBB", now=41.0), "answers alone do not hold it against a lower session"
+    late = check("BBBB:AAAA")
+    assert desk.send(desk.ours, late, now=41.0)
+    desk.win(desk.others, "BBBB:CCCC", now=80.0)
+    assert desk.hear(answer(late), now=80.0) is DropReason.FIVE_TUPLE_TAKEN
+
+
 def test_between_members_the_sender_is_part_of_the_five_tuple() -> None:
     desk = Desk()
     third = desk.router.add("DDDD")
@@ -415,7 +426,3 @@ def test_icmp_errors_are_told_to_so_many() -> None:
     for member in members:
         router.sent(member, Datagram(HERE, SERVER, message(MessageClass.REQUEST)), now=0.0)
     assert router.concerned(HERE, SERVER, now=0.0) == tuple(members[-module.MAX_CONCERNED :])
-
-
-def test_five_tuples_are_of_the_network_unless_a_sender_is_named() -> None:
-    assert FiveTuple(HERE, THERE).sender == NOBODY
