@@ -57,6 +57,8 @@ TITLES = {
     "8866": "SDP",
     "9143": "BUNDLE: one transport for several m= sections",
     "9443": "Multiplexing scheme updates for QUIC",
+    "renomination": "ICE renomination (draft-thatcher-tsvwg-renomination)",
+    "renomination-02": "ICE renomination, the first form (draft-thatcher-ice-renomination-02)",
     "mdns-ice-candidates": "Multicast DNS names of host candidates (draft-ietf-mmusic-mdns-ice-candidates-03)",
 }
 

@@ -366,7 +366,10 @@ class Agent:
         generation = self._core.generation_of(pair)
         assert generation is not None  # and it is unwatched before it is discarded
         if key.kind is TimerKind.EXPIRY:
-            self._arrivals.lose(pair)
+            if generation.nominated.get(pair.component) is pair and self._consent.extend(generation, pair, now=now):
+                self._core.touch()
+            else:
+                self._arrivals.lose(pair)
         else:
             self._consent.check(generation, pair, now=now)
 

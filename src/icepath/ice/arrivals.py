@@ -185,7 +185,8 @@ class Arrivals:
     def _on_consent_answer(self, pair: CandidatePair, match: Match[Purpose], *, now: Instant) -> None:
         message = match.message
         if message.message_class is MessageClass.SUCCESS:
-            if pair.may_send_data(now):  # too late otherwise, though its deadline has not been seen to yet
+            # Too late otherwise, though its deadline has not been seen to yet.
+            if pair.may_send_data(now) or self._consent.is_late(pair):
                 pair.counts.responses_received += 1
                 assert match.rtt is not None  # a consent check is sent once
                 pair.rtt = match.rtt

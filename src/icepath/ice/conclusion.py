@@ -205,8 +205,9 @@ class Conclusion:
         if stream.current.failure is not None and stream.previous is None:
             return None  # RFC 8445 §12.1: a stream that lacks a component sends nothing for any
         nominated = stream.current.nominated.get(component)
-        if nominated is not None and nominated.may_send_data(now) and not self._consent.failover.is_silent(nominated):
-            return nominated
+        if nominated is not None and not self._consent.failover.is_silent(nominated):
+            if nominated.may_send_data(now) or self._consent.is_late(nominated):
+                return nominated
         if stream.previous is not None:
             # RFC 8445 §9: during a restart data goes on over the old pair until the new one is selected.
             old = stream.active.get(component)

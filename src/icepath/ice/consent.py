@@ -44,6 +44,10 @@ WARM_INTERVALS: Final = 2.0
 # An idle agent's period, after an answer: 12.8 to 19.2 s (RFC 8445 §11 has 15 s in mind), so that bindings of 20 s live
 # and two more checks at the usual pace fit in before consent expires.
 IDLE_INTERVAL: Final[Seconds] = 16.0
+# A check has had its chance of an answer this long after it was sent: a round trip round the earth, thrice.
+CHANCE: Final[Seconds] = 1.0
+# A path whose consent ran out while this machine stood still (or slept) is asked once more, this long.
+EXTENSION: Final[Seconds] = 3.0
 
 _NONE: Final[frozenset[int]] = frozenset()
 _CONSENT: Final = TimerKind.CONSENT
@@ -57,13 +61,15 @@ _REQUEST: Final = MessageClass.REQUEST
 class Consent:
     """Renews consent of the watched pairs and tells when they are quiet or lost."""
 
-    __slots__ = ("_core", "_warm", "_watched", "failover")
+    __slots__ = ("_core", "_late", "_warm", "_watched", "failover")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._watched: dict[int, CandidatePair] = {}
         # Those of them that data is not sent on.
         self._warm: frozenset[int] = _NONE
+        # Those whose consent ran out before any check had its chance.
+        self._late: frozenset[int] = _NONE
         self.failover = Failover(core)
 
     def watched(self, pair_id: int) -> CandidatePair | None:
@@ -76,6 +82,7 @@ class Consent:
         pair.last_heard = now
         self.permit_flow(pair)
         if pair.id in self._watched:
+            self._late -= {pair.id}
             self._core.timers.set(TimerKey(_EXPIRY, pair.id), pair.consent_until)
             self.failover.on_answer(pair)
             if self._core.is_idle:
@@ -124,6 +131,30 @@ class Consent:
         self._warm |= {pair.id}
         self._core.timers.cancel(TimerKey(_LIVENESS, pair.id))
 
+    def extend(self, generation: Generation, pair: CandidatePair, *, now: Instant) -> bool:
+        """Asks once more when consent ran out because this machine stood still; False when the path is to blame.
+
+        Nothing but checks is sent meanwhile: RFC 7675 §5.1 forbids data, whatever the reason.
+        """
+        if pair.id in self._late or pair.consent_until is None or self._core.config.lite:
+            return False
+        answered, latest = pair.consent_until - CONSENT_LIFETIME, pair.consent_until - CHANCE
+        is_waiting = False
+        for transaction in self._core.transactions:
+            if isinstance(transaction.context, ConsentCheck) and transaction.context.pair is pair:
+                if answered <= transaction.sent_at[0] <= latest:
+                    return False
+                is_waiting = is_waiting or transaction.sent_at[0] == now
+        self._late |= {pair.id}
+        if not is_waiting:
+            self.check(generation, pair, now=now)
+        self._core.timers.set(TimerKey(_EXPIRY, pair.id), now + EXTENSION)
+        return True
+
+    def is_late(self, pair: CandidatePair) -> bool:
+        """Says whether the pair is asked once more after its consent ran out."""
+        return pair.id in self._late
+
     def hasten(self, *, now: Instant) -> None:
         """Asks on every pair watched at the usual pace again, after the agent was idle."""
         for pair in self._watched.values():
@@ -148,6 +179,7 @@ class Consent:
         if self._watched.pop(pair.id, None) is None:
             return
         self._warm -= {pair.id}
+        self._late -= {pair.id}
         self.failover.forget(pair)
         for kind in (_CONSENT, _EXPIRY, _LIVENESS):
             self._core.timers.cancel(TimerKey(kind, pair.id))

@@ -3,7 +3,7 @@
 Only where renomination is agreed (renomination.py). A consent check that is not answered in time raises an
 alarm: the pair and those kept warm are checked at once, by ordinary connectivity checks (RFC 7675's pace binds
 consent checks only). No answer to that either, and the pair is silent: data goes on a pair that did answer, and
-the controlling side nominates it. What follows is decided in conclusion.py; docs/decisions/0011 tells the choice.
+the controlling side nominates it. What follows is decided in conclusion.py; docs/decisions/0015 tells the choice.
 """
 
 from __future__ import annotations

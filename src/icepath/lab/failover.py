@@ -174,3 +174,8 @@ def kill_relay(encounter: Encounter) -> None:
     pair = encounter.a.agent.selected_pair()
     assert pair is not None
     encounter.network.server.free(pair.local_base, encounter.server)
+
+
+def rebind(encounter: Encounter) -> None:
+    """Lets the NAT that A uses forget everything, as a reboot does: A comes from another port from now on."""
+    encounter.network.nats[interface_in_use(encounter.a).network.name].forget()

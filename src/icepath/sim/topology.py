@@ -25,7 +25,7 @@ Addresses look globally routable, for a server's policy may refuse documentation
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from icepath.errors import InvalidArgument
@@ -33,6 +33,7 @@ from icepath.sim.behaviour import Behaviour
 from icepath.sim.firewall import OPEN, Policy, tcp_only
 from icepath.sim.host import Host
 from icepath.sim.link import LinkConfig
+from icepath.sim.nat import Nat
 from icepath.sim.network import Network
 from icepath.sim.port_assignment import Hairpin, NatConfig, PortAssignment
 from icepath.sim.world import World
@@ -55,6 +56,8 @@ NATS: Final = {
     ),
 }
 _HOME: Final = NATS["apdf"]
+# Gives other ports after a reboot.
+_MOVING: Final = replace(_HOME, port_assignment=PortAssignment.RANDOM)
 _HAIRPIN: Final = replace(_HOME, hairpin=Hairpin.EXTERNAL_SOURCE)
 
 
@@ -67,6 +70,8 @@ class Pair:
     b: Host
     server: Host
     internet: Network
+    nats: dict[str, Nat] = field(default_factory=dict[str, Nat])
+    """Those of places with two interfaces, by the name of the network inside."""
 
 
 class _Plan:
@@ -77,6 +82,7 @@ class _Plan:
         self.access = access
         self.access_down = access_down
         self.internet = world.network("internet")
+        self.nats: dict[str, Nat] = {}
 
     def server(self) -> Host:
         host = self.world.host("server")
@@ -177,8 +183,11 @@ def _two_behind(plan: _Plan, index: int) -> Host:
         side = "ab"[index]
         lan = plan.world.network(f"lan-{side}{number}", prefixes=[f"192.168.{10 * index + number + 1}.0/24"])
         public = [f"11.{index + 1}.{number}.1"]
-        nat = plan.world.nat(f"nat-{side}{number}", _HOME, plan.internet, public, up=plan.access, down=plan.access_down)
+        nat = plan.world.nat(
+            f"nat-{side}{number}", _MOVING, plan.internet, public, up=plan.access, down=plan.access_down
+        )
         nat.add_inside(lan)
+        plan.nats[lan.name] = nat
         host.add_interface(f"eth{number}", lan, [f"192.168.{10 * index + number + 1}.10"])
     return host
 
@@ -279,4 +288,4 @@ def pair(
             if place not in PLACES:
                 raise InvalidArgument(f"{place!r} is not a place: {', '.join(PLACES)}")
         a, b = PLACES[place_a](plan, 0), PLACES[place_b](plan, 1)
-    return Pair(plan.world, a, b, server, plan.internet)
+    return Pair(plan.world, a, b, server, plan.internet, plan.nats)

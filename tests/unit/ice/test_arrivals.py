@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from icepath.errors import Cause
+from icepath.errors import Cause, InvalidState
 from icepath.ice.config import AgentConfig, Role
 from icepath.ice.events import (
     CandidateGathered,
@@ -307,7 +307,9 @@ def test_an_answer_after_consent_has_expired_renews_nothing() -> None:
     assert until is not None
     table.answer(request, now=until)  # the clock was not looked at in time
     assert table.agent.snapshot().pairs[0].consent_until == until
-    run_to(table, 31.0)
+    run_to(table, 31.0)  # nobody answers the one more check of a machine that stood still
+    assert not table.agent.snapshot().pairs[0].is_nominated or table.agent.snapshot().state is State.DISCONNECTED
+    run_to(table, 34.0)
     assert table.agent.snapshot().cause is Cause.CONSENT_EXPIRED
 
 
@@ -419,3 +421,18 @@ def test_an_icmp_error_raises_the_alarm_where_another_pair_may_take_over() -> No
     table.agent.handle_timeout(now=now + 2 * TA)
     requests = [datagram.remote for datagram in table.sent()]
     assert requests == [REMOTE, ELSEWHERE]
+
+
+def test_a_machine_that_stood_still_asks_once_more_and_resumes_on_the_answer() -> None:
+    table = Table()
+    table.connect()
+    until = table.agent.snapshot().pairs[0].consent_until
+    assert until is not None
+    table.take()
+    table.agent.handle_timeout(now=until + 20.0)
+    assert states(table)[-1] is State.DISCONNECTED
+    with pytest.raises(InvalidState):
+        table.agent.send(b"data", now=until + 20.0)
+    table.answer(table.last_request(), now=until + 20.1)
+    assert states(table)[-1] is State.COMPLETED
+    assert table.agent.snapshot().pairs[0].consent_until == until + 20.1 + 30.0

@@ -702,7 +702,7 @@ class TestRenomination:
         table.make_valid(pairs[0])
         return table, pairs
 
-    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.1")
+    @pytest.mark.rfc("renomination", "3.1")
     def test_the_last_nomination_wins_whatever_its_priority_and_other_pairs_stay(self) -> None:
         table, (better, other) = self.bench()
         nominate(table, better)
@@ -737,3 +737,12 @@ class TestRenomination:
         lose(table, one)
         table.conclusion.nominate(now=2.0)
         assert two.use_candidate
+
+    def test_a_nominated_pair_whose_consent_ran_out_stays_in_use_only_while_it_is_asked_once_more(self) -> None:
+        table, (pair, *_) = connected()
+        table.consent.extend(table.generation(), pair, now=40.0)
+        table.conclusion.update(now=40.0)
+        assert table.core.streams[1].active[1] is pair
+        table.consent.unwatch(pair)
+        table.conclusion.update(now=41.0)
+        assert table.core.streams[1].active == {}

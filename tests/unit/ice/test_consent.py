@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from icepath.ice.consent import CONSENT_LIFETIME, IDLE_INTERVAL, STEP
+from icepath.ice.consent import CHANCE, CONSENT_LIFETIME, EXTENSION, IDLE_INTERVAL, STEP
 from icepath.ice.core import ConsentCheck, TimerKey, TimerKind
 from icepath.ice.pair import CandidatePair
 from icepath.ice.renomination import Renomination
@@ -352,3 +352,54 @@ class TestIdle:
         table.consent.rest(pair)
         table.consent.hasten(now=7.0)
         assert deadline(table, TimerKind.LIVENESS, pair) is None
+
+
+class TestStandstill:
+    """Consent ran out while this machine stood still: no check had its chance."""
+
+    def extend(self, table: Bench, pair: CandidatePair, *, now: Instant) -> bool:
+        return table.consent.extend(table.generation(), pair, now=now)
+
+    def test_one_more_check_and_three_seconds(self) -> None:
+        table, pair = bench()
+        assert self.extend(table, pair, now=40.0)
+        assert table.consent.is_late(pair)
+        (datagram,) = table.sent()
+        assert datagram.remote == REMOTE
+        assert deadline(table, TimerKind.EXPIRY, pair) == 40.0 + EXTENSION
+        assert not pair.may_send_data(40.0)
+        assert not self.extend(table, pair, now=43.0)
+
+    def test_a_check_that_has_just_left_is_not_doubled(self) -> None:
+        table, pair = bench()
+        check(table, pair, now=40.0)
+        assert self.extend(table, pair, now=40.0)
+        assert table.sent() == []
+
+    def test_a_check_that_had_its_chance_tells_that_the_path_is_dead(self) -> None:
+        table, pair = bench()
+        check(table, pair, now=CONSENT_LIFETIME - CHANCE)
+        assert not self.extend(table, pair, now=40.0)
+
+    def test_one_that_had_none_does_not(self) -> None:
+        table, pair = bench()
+        check(table, pair, now=CONSENT_LIFETIME - CHANCE + 0.1)
+        assert self.extend(table, pair, now=CONSENT_LIFETIME)
+
+    def test_nor_one_from_before_the_last_answer(self) -> None:
+        table, pair = bench()
+        check(table, pair, now=5.0)
+        table.consent.grant(pair, now=10.0)
+        assert self.extend(table, pair, now=50.0)
+
+    def test_an_answer_ends_it(self) -> None:
+        table, pair = bench()
+        assert self.extend(table, pair, now=40.0)
+        table.consent.grant(pair, now=41.0)
+        assert not table.consent.is_late(pair)
+        assert pair.may_send_data(41.0)
+
+    def test_what_others_wait_for_does_not_count(self) -> None:
+        table, pair = bench()
+        table.outgoing.send(table.generation(), pair, now=5.0)
+        assert self.extend(table, pair, now=40.0)

@@ -514,7 +514,7 @@ class TestRenomination:
         pair.use_candidate = True
         return table, pair
 
-    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.1")
+    @pytest.mark.rfc("renomination", "3.1")
     def test_each_nominating_check_carries_a_larger_value(self) -> None:
         table, pair = self.bench()
         assert [send(table, pair).get(Nomination) for _ in range(2)] == [Nomination(1), Nomination(2)]

@@ -443,7 +443,7 @@ def test_a_pair_formed_late_begins_as_if_it_had_been_there_from_the_start() -> N
 
 
 class TestRenomination:
-    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.2")
+    @pytest.mark.rfc("renomination", "3.2")
     @pytest.mark.parametrize("options", [("ice2",), ("ice2", "renomination2")])
     @pytest.mark.parametrize("offered", [True, False])
     def test_both_sides_must_say_it(self, options: tuple[str, ...], offered: bool) -> None:
@@ -460,7 +460,7 @@ class TestRenomination:
         add(table, candidate(OTHER))
         assert paths(table) == {PairKey(HOST, REMOTE), PairKey(HOST, OTHER)}
 
-    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.2")
+    @pytest.mark.rfc("renomination", "3.2")
     def test_a_check_that_nominated_before_the_description_came_counts_without_a_value(self) -> None:
         table = bench(Role.CONTROLLED, renomination=True)
         generation = table.generation()

@@ -15,7 +15,7 @@ def first() -> Renomination:
     return Renomination(is_first_form=True)
 
 
-@pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.2")
+@pytest.mark.rfc("renomination", "3.2")
 @pytest.mark.parametrize(
     ("options", "is_first_form"),
     [
@@ -36,13 +36,13 @@ def test_without_the_peers_word_there_is_none(options: tuple[str, ...]) -> None:
 
 
 class TestSending:
-    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.3")
+    @pytest.mark.rfc("renomination", "3.3")
     def test_each_request_of_a_component_carries_more_than_any_before(self) -> None:
         renomination = second()
         assert [renomination.next(1) for _ in range(3)] == [Nomination(1), Nomination(2), Nomination(3)]
         assert renomination.next(2) == Nomination(1)
 
-    @pytest.mark.rfc("draft-thatcher-ice-renomination", "4")
+    @pytest.mark.rfc("renomination-02", "4")
     def test_the_first_form_is_the_deployed_attribute(self) -> None:
         assert first().next(1) == GoogNomination(1)
 
@@ -65,19 +65,19 @@ class TestSending:
 
 class TestAccepting:
     @pytest.mark.parametrize("renomination", [first(), second()])
-    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.3")
-    @pytest.mark.rfc("draft-thatcher-ice-renomination", "4")
+    @pytest.mark.rfc("renomination", "3.3")
+    @pytest.mark.rfc("renomination-02", "4")
     def test_the_largest_value_wins(self, renomination: Renomination) -> None:
         told = [renomination.accepts(1, value, use_candidate=True, is_early=False) for value in (5, 5, 4, 0, 9)]
         assert told == [True, False, False, False, True]
         assert renomination.accepts(2, 1, use_candidate=True, is_early=False)
 
-    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.3")
+    @pytest.mark.rfc("renomination", "3.3")
     def test_without_a_value_the_second_form_takes_an_early_check_only(self) -> None:
         assert not second().accepts(1, None, use_candidate=True, is_early=False)
         assert second().accepts(1, None, use_candidate=True, is_early=True)
 
-    @pytest.mark.rfc("draft-thatcher-ice-renomination", "4")
+    @pytest.mark.rfc("renomination-02", "4")
     def test_without_a_value_the_first_form_takes_the_last_until_there_was_one(self) -> None:
         renomination = first()
         assert renomination.accepts(1, None, use_candidate=True, is_early=False)

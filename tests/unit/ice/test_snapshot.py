@@ -74,7 +74,7 @@ class TestLocalDescription:
         assert set(told.options) == {"ice2", "trickle"}
         assert not told.end_of_candidates
 
-    @pytest.mark.rfc("draft-thatcher-tsvwg-renomination", "3.2")
+    @pytest.mark.rfc("renomination", "3.2")
     def test_tells_both_forms_of_renomination_where_it_is_offered(self) -> None:
         table = bench(replace(config(), renomination=True))
         told = local_description(table.core, table.core.streams[1], is_done=False)
