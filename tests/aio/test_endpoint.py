@@ -378,7 +378,7 @@ async def test_closing_leaves_nothing_behind() -> None:
             await asyncio.gather(connect(*links[:2]), connect(*links[2:]))
         assert endpoint.connections == len(endpoint.router) == 0
         assert endpoint.addresses
-        kept = ("_residents", "_places", "_closers", "_woken", "_waiting", "_inside")
+        kept = ("_seats", "_woken", "_waiting", "_inside")
         assert not any(getattr(endpoint, name) for name in kept)
         assert (endpoint.router._claims, endpoint.router._ufrags) == ({}, {})
         assert [len(sock.flows) for sock, _ in endpoint._sockets.values()] == [0]

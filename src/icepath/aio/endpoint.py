@@ -48,6 +48,18 @@ class Guest(Resident, Protocol):
 
 
 @final
+class Seat:
+    """Is one connection at an endpoint."""
+
+    __slots__ = ("close", "places", "resident")
+
+    def __init__(self, resident: Resident, places: int, close: Callable[[], Awaitable[object]] | None) -> None:
+        self.resident: Final = resident
+        self.places = places
+        self.close: Final = close
+
+
+@final
 class Endpoint:
     """Shares one UDP port among many connections: `Connection(endpoint=endpoint)`.
 
@@ -69,9 +81,7 @@ class Endpoint:
         self._config = config
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sockets: dict[Address, tuple[UdpSocket, HostAddress]] = {}
-        self._residents: dict[Member, Resident] = {}
-        self._places: dict[Member, int] = {}
-        self._closers: dict[Member, Callable[[], Awaitable[object]]] = {}
+        self._seats: dict[Member, Seat] = {}
         self._dropped: dict[DropReason, int] = {}
         # Members that were given something in this wake-up.
         self._woken: dict[Member, None] = {}
@@ -96,7 +106,7 @@ class Endpoint:
     @property
     def connections(self) -> int:
         """Returns how many connections share it now."""
-        return len(self._residents)
+        return len(self._seats)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -122,7 +132,8 @@ class Endpoint:
         self._is_closed = True
         try:
             # Each is bounded by its own close; one that fails leaves the others theirs.
-            await asyncio.gather(*(close() for close in list(self._closers.values())), return_exceptions=True)
+            closers = [seat.close for seat in self._seats.values() if seat.close is not None]
+            await asyncio.gather(*(close() for close in closers), return_exceptions=True)
         finally:
             self._close_sockets()
         while self._open_sockets:
@@ -193,10 +204,7 @@ class Endpoint:
         self.check_open()
         member = self.router.add(ufrag)
         places = tuple(Place(self, sock, found, member, guest) for sock, found in self._sockets.values())
-        self._residents[member] = guest
-        self._places[member] = len(places)
-        if close is not None:
-            self._closers[member] = close
+        self._seats[member] = Seat(guest, len(places), close)
         for place in places:
             guest.sockets[place.address] = place
         return places
@@ -213,11 +221,11 @@ class Endpoint:
         member = place.member
         if place in self._waiting:
             self._waiting.remove(place)
-        self._places[member] -= 1
-        if not self._places[member]:
+        seat = self._seats[member]
+        seat.places -= 1
+        if not seat.places:
             self.router.remove(member)
-            self._closers.pop(member, None)
-            del self._places[member], self._residents[member]
+            del self._seats[member]
 
     # -- what connections send -------------------------------------------------------------------------------------
 
@@ -267,20 +275,20 @@ class Endpoint:
             self.drop(owner)
         else:
             self._woken[owner] = None
-            self._residents[owner].on_datagram(datagram, now)
+            self._seats[owner].resident.on_datagram(datagram, now)
 
     def on_unreachable(self, unreachable: Unreachable, now: Instant) -> None:
         """Tells whoever sent there."""
         for member in self.router.concerned(unreachable.local, unreachable.remote, now=now):
-            self._residents[member].on_unreachable(unreachable, now)
+            self._seats[member].resident.on_unreachable(unreachable, now)
 
     def on_drained(self, now: Instant) -> None:
         """Lets those answer who were given something."""
         woken, self._woken = self._woken, {}
         for member in woken:
-            resident = self._residents.get(member)  # one may have closed another
-            if resident is not None:
-                resident.on_drained(now)
+            seat = self._seats.get(member)  # one may have closed another
+            if seat is not None:
+                seat.resident.on_drained(now)
 
     def on_backlog(self, queued: bool) -> None:
         """Lets those go on who waited for room; who must wait finds out when it sends."""

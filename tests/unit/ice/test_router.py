@@ -304,6 +304,15 @@ def test_a_lower_session_takes_what_is_not_held_firmly_and_a_higher_one_does_not
     assert desk.hear(check("AAAA:BBBB")) is DropReason.FIVE_TUPLE_TAKEN
 
 
+def test_an_answer_to_an_earlier_check_does_not_loosen_what_is_held_firmly() -> None:
+    desk = Desk()
+    heard = check("CCCC:BBBB")
+    desk.hear(heard)
+    desk.win(desk.others, "BBBB:CCCC")
+    assert desk.send(desk.others, answer(heard))
+    assert desk.hear(check("AAAA:BBBB")) is DropReason.FIVE_TUPLE_TAKEN
+
+
 def test_what_has_lapsed_is_held_as_its_next_proof_says() -> None:
     desk = Desk()
     desk.win(desk.others, "BBBB:CCCC")
