@@ -95,6 +95,8 @@ VALUES: dict[type[AttributeValue], SearchStrategy[a.KnownAttribute]] = {
     a.MobilityTicket: st.builds(a.MobilityTicket, st.binary()),
     a.Nomination: st.builds(a.Nomination, uint(32)),
     a.GoogNomination: st.builds(a.GoogNomination, uint(24)),
+    a.DtlsInStun: st.builds(a.DtlsInStun, st.binary(max_size=900)),
+    a.DtlsInStunAcknowledgement: st.builds(a.DtlsInStunAcknowledgement, st.binary(max_size=20)),
     a.ResponseAddress: st.builds(a.ResponseAddress, ADDRESSES),
     a.SourceAddress: st.builds(a.SourceAddress, ADDRESSES),
     a.ChangedAddress: st.builds(a.ChangedAddress, ADDRESSES),

@@ -56,6 +56,8 @@ ATTRIBUTES: Final = {
     0x802E: "THIRD-PARTY-AUTHORIZATION",
     0x8030: "MOBILITY-TICKET",
     0xC001: "GOOG-NOMINATION",  # not registered by an RFC; deployed by browsers
+    0xC070: "META-DTLS-IN-STUN",  # a draft; deployed by browsers
+    0xC071: "META-DTLS-IN-STUN-ACKNOWLEDGEMENT",
 }
 
 # Reserved since RFC 5389 or RFC 8656, or assigned by an RFC that is not implemented: unknown to a decoder.

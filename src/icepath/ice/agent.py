@@ -19,6 +19,7 @@ from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.consent import Consent
 from icepath.ice.core import Check, Core, Purpose, Relay, ServerQuery, Socket, TimerKey, TimerKind
 from icepath.ice.events import AgentEvent, AgentSnapshot, PairSnapshot, Restarted, State, StateChanged
+from icepath.ice.flights import Flights
 from icepath.ice.gathering import Gatherer
 from icepath.ice.incoming import Incoming
 from icepath.ice.outgoing import Outgoing
@@ -200,6 +201,11 @@ class Agent:
         if self._core.relays:
             self._finish(now)
 
+    @property
+    def flights(self) -> Flights:
+        """Returns the verbs for a DTLS handshake that rides on checks (`AgentConfig.sped`)."""
+        return Flights(self._core, self._begin_verb, self._finish)
+
     def restart(self, credentials: IceCredentials, *, stream: int | None = None, now: Instant) -> None:
         """Begins a new ICE session under new credentials, of one stream or all (RFC 8445 §9).
 
@@ -246,6 +252,7 @@ class Agent:
             stream.active.clear()
         for handle in self._gatherer.cancel_resolutions() + self._remote.cancel_resolutions():
             core.outbox.put(Close(handle))
+        core.held_answers = ()
         core.timers.clear()
         core.outbox.put(StateChanged(State.CLOSED, Cause.CLOSED))
         self._conclusion.state, self._conclusion.cause = State.CLOSED, Cause.CLOSED
@@ -330,6 +337,8 @@ class Agent:
                 self._on_consent_due(key, now=now)
             case TimerKind.PROBE:
                 self._on_answer_missed(key, now=now)
+            case TimerKind.EMBEDDED:
+                self._incoming.release(now=now)
             case TimerKind.RECHECK:
                 self._conclusion.recheck(self._stream(key.id))
                 self._core.touch()
@@ -406,7 +415,10 @@ class Agent:
             self._conclusion.update(now=now)
             if core.relays:
                 return True  # what relays say to that comes before the next slot
-        self._scheduler.want_slot(now=now)
+        if core.embeddings:
+            core.send_unsent(now=now)
+        if not core.held_answers:  # the next check may carry what the application answers as well
+            self._scheduler.want_slot(now=now)
         if core.unpermitted:
             # Behind the check that goes first: at a slow Ta a permission in its slot would cost the check a whole Ta.
             permit_remotes(core, now=now)

@@ -37,6 +37,7 @@ HARD_ICMP: Final = frozenset({(3, 0), (3, 1), (3, 2), (3, 3), (1, 0), (1, 3), (1
 _BINDING: Final = Method.BINDING
 _REQUEST: Final = MessageClass.REQUEST
 _INDICATION: Final = MessageClass.INDICATION
+_SUCCESS: Final = MessageClass.SUCCESS
 
 
 @final
@@ -153,6 +154,8 @@ class Arrivals:
                 self._on_judgement(self._outgoing.fail(transaction.context), now=now)
             return
         purpose = match.transaction.context
+        if core.embeddings and not isinstance(purpose, ServerQuery) and message.message_class is _SUCCESS:
+            self._take_embedded(purpose.pair, match)
         if isinstance(purpose, Check):
             self._on_check_answer(purpose, match, now=now)
         elif isinstance(purpose, ServerQuery):
@@ -161,6 +164,12 @@ class Arrivals:
             self._core.touch()
         else:
             self._on_consent_answer(purpose.pair, match, now=now)
+
+    def _take_embedded(self, pair: CandidatePair, match: Match[Purpose]) -> None:
+        """Takes what an answer carried; that it came at all acknowledges what the check carried."""
+        self._core.take_embedded(pair.stream, pair.component, match.message)
+        request = decode_message(match.transaction.payload)
+        self._core.embeddings[pair.stream, pair.component].take_answered(request)
 
     def _on_check_answer(self, check: Check, match: Match[Purpose], *, now: Instant) -> None:
         generation = self._core.generation_of(check.pair)

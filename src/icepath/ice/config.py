@@ -135,6 +135,8 @@ class AgentConfig:
     """Offers to change the nominated pair later without a restart (both drafts of renomination)."""
     selection: SelectionPolicy = field(default=move_when_better)
     """Says when to, and to which pair, where the other side agrees."""
+    sped: bool = False
+    """Takes part in carrying the packets of an application's DTLS handshake on checks (draft-hancke-webrtc-sped)."""
     warm_pairs: int = 3
     """How many pairs of a component are kept ready for it, by consent checks at half the pace."""
     rto: RtoPolicy = field(default=rto_floor)

@@ -15,7 +15,8 @@ from icepath.entropy import tie_breaker
 from icepath.ice.candidate import Foundations, LocalPreferences
 from icepath.ice.checklist import ChecklistSet
 from icepath.ice.config import MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
-from icepath.ice.events import AgentEvent, PolicyFailed, RoleChanged
+from icepath.ice.embedding import HeldAnswer, exchanges
+from icepath.ice.events import AgentEvent, EmbeddedReceived, PolicyFailed, RoleChanged
 from icepath.ice.pacer import Pacer, ReserveSlot
 from icepath.ice.pair import CandidatePair, PairCounts
 from icepath.ice.stream import Generation, Stream
@@ -37,7 +38,7 @@ from icepath.timers import Timers
 from icepath.turn.client.allocation import Allocation
 from icepath.turn.client.events import AllocationEvent
 from icepath.turn.client.routes import Route
-from icepath.wire.message import TransactionId
+from icepath.wire.message import Message, TransactionId
 
 TRANSACTION_ID_LENGTH = 12
 
@@ -56,6 +57,7 @@ class TimerKind(IntEnum):
     KEEPALIVE = auto()
     ALLOCATION = auto()
     PROBE = auto()
+    EMBEDDED = auto()
 
 
 class TimerKey(NamedTuple):
@@ -177,6 +179,8 @@ class Core:
         self.relay_events: list[tuple[Relay, AllocationEvent]] = []
         # What datagrams were counted on no pair that is left, by stream and component.
         self.besides: dict[tuple[int, int], PairCounts] = {}
+        self.embeddings = exchanges(config.components) if config.sped else {}
+        self.held_answers: tuple[HeldAnswer, ...] = ()
         self.is_closing = False
         # The application wants few packets rather than a quick change of path.
         self.is_idle = False
@@ -223,6 +227,28 @@ class Core:
         if socket is None:
             return self.counts_besides(1, 1)
         return self.counts_besides(socket.stream, socket.component)
+
+    def take_embedded(self, stream: int, component: int, message: Message) -> bool:
+        """Takes what an authentic message carried of an application's; says whether that is news."""
+        embedding = self.embeddings.get((stream, component))
+        packet = None if embedding is None else embedding.take(message)
+        if packet is None:
+            return False
+        self.outbox.put(EmbeddedReceived(stream, component, packet))
+        return True
+
+    def send_unsent(self, *, now: Instant) -> None:
+        """Sends an application's pending packets by themselves where data may flow by now (draft §3.3.5)."""
+        for (number, component), embedding in self.embeddings.items():
+            if not embedding.is_unsent:
+                continue
+            pair = self.streams[number].active.get(component)
+            if pair is not None and pair.may_send_data(now):
+                for packet in embedding.take_unsent():
+                    pair.counts.datagrams_sent += 1
+                    pair.counts.octets_sent += len(packet)
+                    pair.counts.last_sent = now
+                    self.transmit(pair.local.base, pair.remote_address, packet, now=now)
 
     def next_id(self) -> int:
         """Returns a number not used before in this agent."""

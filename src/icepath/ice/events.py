@@ -189,6 +189,15 @@ class DataReceived(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddedReceived(Event):
+    """Carries a packet of the application that came on a check or an answer, once (draft-hancke-webrtc-sped)."""
+
+    stream: int
+    component: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RoleChanged(Event):
     """Reports that a role conflict was repaired by changing our role (RFC 8445 §7.3.1.1)."""
 
@@ -228,6 +237,7 @@ AgentEvent: TypeAlias = (
     | PairValidated
     | PairSelected
     | DataReceived
+    | EmbeddedReceived
     | RoleChanged
     | Restarted
     | ChallengeRemembered

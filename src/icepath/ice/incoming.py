@@ -11,7 +11,8 @@ from typing import Final, NamedTuple, final
 from icepath.errors import DecodeError, DecodeReason
 from icepath.ice.candidate import LEARNT_FOUNDATION
 from icepath.ice.config import Role
-from icepath.ice.core import Core, Socket
+from icepath.ice.core import Core, Socket, TimerKey, TimerKind
+from icepath.ice.embedding import MAX_HELD, HeldAnswer
 from icepath.ice.lite import accept
 from icepath.ice.outgoing import ROLE_CONFLICT
 from icepath.ice.pair import CandidatePair, PairKey, PairState
@@ -38,6 +39,7 @@ from icepath.wire.message import Message, MessageClass, Method, encode_message, 
 BAD_REQUEST: Final = 400
 UNAUTHENTICATED: Final = 401
 UNKNOWN_ATTRIBUTE: Final = 420
+_EMBEDDED: Final = TimerKey(TimerKind.EMBEDDED)
 
 
 class Learnt(NamedTuple):
@@ -82,7 +84,7 @@ class Incoming:
         if not self._repair_roles(message):
             self._refuse(socket, remote, message, ROLE_CONFLICT, signature, now=now)
             return None
-        self._accept(socket, remote, message, signature, now=now)
+        self._answer(socket, remote, message, signature, now=now)
         username = message.get(Username)
         assert username is not None  # _authenticate read it
         check = EarlyCheck(
@@ -145,17 +147,39 @@ class Incoming:
         core.change_role(Role.CONTROLLING, draw_tie_breaker=False)
         return True
 
-    def _accept(self, socket: Socket, remote: Address, message: Message, signature: Signature, *, now: Instant) -> None:
+    def _answer(self, socket: Socket, remote: Address, message: Message, signature: Signature, *, now: Instant) -> None:
+        core = self._core
+        key, integrity = signature
+        stream, component = socket.stream, socket.component
+        answer = HeldAnswer(socket.address, remote, message.transaction_id, key, integrity, stream, component)
+        is_news = bool(core.embeddings) and core.take_embedded(stream, component, message)
+        if is_news and len(core.held_answers) < MAX_HELD:
+            # The application has its say first: what it answers rides along (draft-hancke-webrtc-sped §3.1).
+            core.held_answers += (answer,)
+            core.timers.set(_EMBEDDED, now)
+        else:
+            self._accept(answer, now=now)
+
+    def release(self, *, now: Instant) -> None:
+        """Sends the answers that were held for the application."""
+        held, self._core.held_answers = self._core.held_answers, ()
+        for answer in held:
+            self._accept(answer, now=now)
+
+    def _accept(self, answer: HeldAnswer, *, now: Instant) -> None:
+        attributes: list[Attribute] = [XorMappedAddress(answer.remote)]
+        if self._core.embeddings:
+            attributes += self._core.embeddings[answer.stream, answer.component].attributes()
         payload = encode_message(
             Method.BINDING,
             MessageClass.SUCCESS,
-            message.transaction_id,
-            (XorMappedAddress(remote),),
-            key=signature.key,
-            integrity=signature.integrity,
+            answer.transaction_id,
+            attributes,
+            key=answer.key,
+            integrity=answer.integrity,
             fingerprint=True,
         )
-        self._core.transmit(socket.address, remote, payload, now=now)
+        self._core.transmit(answer.local, answer.remote, payload, now=now)
 
     def _refuse(
         self,

@@ -68,6 +68,8 @@ def check_attributes(
     ]
     if use_candidate:
         attributes.append(UseCandidate())
+    if core.embeddings:
+        attributes += core.embeddings[pair.stream, pair.component].attributes()
     return priority, attributes
 
 

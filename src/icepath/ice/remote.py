@@ -12,6 +12,7 @@ from typing import Final, final
 from icepath.errors import InvalidState
 from icepath.ice.config import Role
 from icepath.ice.core import Core, TimerKey, TimerKind
+from icepath.ice.embedding import OPTION
 from icepath.ice.incoming import Incoming, Learnt
 from icepath.ice.pacer import DEFAULT_PACING, MAX_PACING
 from icepath.ice.pairing import pair_remote
@@ -74,6 +75,9 @@ class RemoteSide:
         if core.config.renomination:
             generation.renomination = agree(description.options)
             generation.checklist.stays_open = generation.renomination is not None
+        if core.embeddings and OPTION not in description.options:
+            for component in stream.components:
+                core.embeddings[stream.id, component].give_up()
         generation.started = now
         core.timers.set(TimerKey(TimerKind.PATIENCE, stream.id), now + core.config.patience)
         # RFC 8445 §14.2: the higher proposal rules, of all streams, as they share one pace.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from icepath.errors import Cause
 from icepath.ice.core import Core
+from icepath.ice.embedding import OPTION as SPED
 from icepath.ice.events import AgentSnapshot, ComponentSnapshot, PairSnapshot, RelaySnapshot, State
 from icepath.ice.local import is_told
 from icepath.ice.pair import CandidatePair
@@ -49,6 +50,11 @@ def pair_snapshot(core: Core, pair: CandidatePair) -> PairSnapshot:
     )
 
 
+def _options(core: Core) -> tuple[str, ...]:
+    offered = ICE_OPTIONS + OPTIONS if core.config.renomination else ICE_OPTIONS
+    return (*offered, SPED) if core.config.sped else offered
+
+
 def local_description(core: Core, stream: Stream, *, is_done: bool) -> Description:
     """Returns what the other side needs to know of a stream as it stands."""
     generation = stream.current
@@ -61,7 +67,7 @@ def local_description(core: Core, stream: Stream, *, is_done: bool) -> Descripti
         ufrag=generation.credentials.ufrag,
         password=generation.credentials.password,
         candidates=tuple(announced),
-        options=ICE_OPTIONS + OPTIONS if core.config.renomination else ICE_OPTIONS,
+        options=_options(core),
         end_of_candidates=is_done,
         # RFC 8839 §4.2.2: a lite implementation proposes none, as it paces nothing.
         pacing=None if core.config.lite else round(core.config.pacing * MILLISECONDS),

@@ -43,9 +43,10 @@ from icepath.machine import (
     Unreachable,
 )
 from icepath.net import Address, Instant
-from icepath.wire.attributes import IceControlled, UseCandidate, XorMappedAddress
+from icepath.wire.attributes import DtlsInStun, IceControlled, UseCandidate, XorMappedAddress
 from icepath.wire.candidate_line import CandidateType
-from icepath.wire.message import decode_message
+from icepath.wire.fragment import Description
+from icepath.wire.message import MessageClass, decode_message
 from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay, two_paths
 from unit.ice.builders import (
     HOST,
@@ -53,6 +54,7 @@ from unit.ice.builders import (
     OWN,
     REMOTE,
     SERVER,
+    THEIRS,
     candidate,
     check_from_remote,
     lite_config,
@@ -537,3 +539,39 @@ class TestIdle:
         table.agent.wake(now=2.0)
         table.agent.handle_timeout(now=2.0 + TA)
         assert [datagram.remote for datagram in table.sent()] == [REMOTE]
+
+
+class TestEmbedding:
+    def table(self) -> Table:
+        table = Table(AgentConfig(OWN, Role.CONTROLLED, components=(2,), sped=True))
+        table.host()
+        table.take()
+        return table
+
+    @pytest.mark.rfc("sped", "3.1")
+    def test_the_application_has_its_say_before_an_answer_and_the_next_check_leave(self) -> None:
+        table = self.table()
+        described = Description(THEIRS.ufrag, THEIRS.password, (candidate(),), ("sped",), pacing=5)
+        check = check_from_remote(role=Role.CONTROLLING, extra=(DtlsInStun(b"\x16hello"),))
+        table.receive(check.data, now=1.0)
+        table.agent.set_remote_description(described, now=1.0)
+        assert not table.sent()
+        assert table.agent.next_deadline() == 1.0
+        table.agent.flights.send([b"\x16reply"], now=1.0)
+        table.agent.handle_timeout(now=1.0)
+        sent = [decode_message(each.payload) for each in table.sent()]
+        assert [each.message_class for each in sent] == [MessageClass.SUCCESS, MessageClass.REQUEST]
+        assert {each.get(DtlsInStun) for each in sent} == {DtlsInStun(b"\x16reply")}
+        deadline = table.agent.next_deadline()
+        assert deadline is not None
+        assert deadline > 1.0
+
+    @pytest.mark.rfc("sped", "3.3.5")
+    def test_a_flight_goes_by_itself_where_there_is_a_path(self) -> None:
+        table = Table(AgentConfig(OWN, Role.CONTROLLING, sped=True))
+        table.connect()
+        table.take()
+        table.agent.flights.send([b"\x16one", b"\x16two"], now=1.0)
+        assert [each.payload for each in table.sent()] == [b"\x16one", b"\x16two"]
+        table.agent.flights.finish(sent_last=False, now=1.0)
+        assert table.sent() == []

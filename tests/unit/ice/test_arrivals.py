@@ -11,6 +11,7 @@ from icepath.ice.config import AgentConfig, Role
 from icepath.ice.events import (
     CandidateGathered,
     DataReceived,
+    EmbeddedReceived,
     GatheringCompleted,
     PairValidated,
     RoleChanged,
@@ -40,9 +41,16 @@ from icepath.machine import (
     Unreachable,
 )
 from icepath.net import Address
-from icepath.wire.attributes import ErrorCode, XorMappedAddress
+from icepath.wire.attributes import (
+    Attribute,
+    DtlsInStun,
+    DtlsInStunAcknowledgement,
+    ErrorCode,
+    XorMappedAddress,
+)
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.channel_data import encode_channel_data
+from icepath.wire.fragment import Description
 from icepath.wire.message import MessageClass, Method, TransactionId, encode_message
 from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay, two_paths
 from unit.ice.builders import (
@@ -51,6 +59,9 @@ from unit.ice.builders import (
     OWN,
     REMOTE,
     SERVER,
+    THEIR_KEY,
+    THEIRS,
+    candidate,
     check_from_remote,
     lite_config,
     named_candidate,
@@ -436,3 +447,27 @@ def test_a_machine_that_stood_still_asks_once_more_and_resumes_on_the_answer() -
     table.answer(table.last_request(), now=until + 20.1)
     assert states(table)[-1] is State.COMPLETED
     assert table.agent.snapshot().pairs[0].consent_until == until + 20.1 + 30.0
+
+
+@pytest.mark.rfc("sped", "3.3.2")
+def test_an_answer_brings_a_packet_and_acknowledges_ours() -> None:
+    table = Table(AgentConfig(OWN, Role.CONTROLLING, sped=True))
+    table.agent.flights.send([b"\x16hello"], now=0.0)
+    table.host()
+    described = Description(THEIRS.ufrag, THEIRS.password, (candidate(),), ("sped",), pacing=5)
+    table.agent.set_remote_description(described, now=0.0)
+    check = table.last_request()
+    assert check.get(DtlsInStun) == DtlsInStun(b"\x16hello")
+    attributes: list[Attribute] = [XorMappedAddress(HOST), DtlsInStunAcknowledgement(b""), DtlsInStun(b"\x16reply")]
+    table.receive(reply(check, attributes, key=THEIR_KEY), now=0.1)
+    assert table.events(EmbeddedReceived) == [EmbeddedReceived(1, 1, b"\x16reply")]
+    assert table.last_request(after=0.1).get(DtlsInStun) == DtlsInStun(b"")
+
+
+def test_an_error_says_nothing_of_what_rides_on_checks() -> None:
+    table = Table(AgentConfig(OWN, Role.CONTROLLING, sped=True))
+    table.host()
+    described = Description(THEIRS.ufrag, THEIRS.password, (candidate(),), ("sped",), pacing=5)
+    table.agent.set_remote_description(described, now=0.0)
+    table.answer(table.last_request(), code=487, now=0.1)
+    assert table.last_request(after=0.1).get(DtlsInStun) == DtlsInStun(b"")

@@ -8,13 +8,14 @@ import pytest
 from icepath.entropy import IceCredentials, Secret
 from icepath.ice.config import AgentConfig, Role, RtoView, Server, rto_by_rfc
 from icepath.ice.core import Core, TimerKey, TimerKind
-from icepath.ice.events import PolicyFailed, RoleChanged
+from icepath.ice.embedding import Embedding
+from icepath.ice.events import EmbeddedReceived, PolicyFailed, RoleChanged
 from icepath.ice.pairing import discard_pair
 from icepath.ice.restart import restart_stream
 from icepath.machine import Datagram, DatagramDropped, DropReason, FlowKey, Opened
 from icepath.net import Address
 from icepath.turn.client.events import Allocated, AllocationFailure, AllocationLost
-from icepath.wire.attributes import ErrorCode
+from icepath.wire.attributes import DtlsInStun, ErrorCode
 from icepath.wire.message import Method, decode_message
 from icepath.wire.uri import parse_server_uri
 from unit.ice.builders import (
@@ -26,6 +27,7 @@ from unit.ice.builders import (
     Bench,
     at_once,
     candidate,
+    check_from_remote,
     config,
     last_request,
     reply,
@@ -347,3 +349,43 @@ class TestCounts:
         kept = table.core.counts_besides(1, 1)
         sums = (kept.datagrams_received, kept.octets_received, kept.datagrams_sent, kept.octets_sent)
         assert sums == (1, 20, 3, 40)
+
+
+HELLO = b"\x16hello"
+
+
+class TestEmbedded:
+    def embedding(self, table: Bench) -> Embedding:
+        embedding = table.core.embeddings[1, 1]
+        embedding.begin([HELLO], 100)
+        return embedding
+
+    def test_every_component_has_an_exchange_where_it_is_asked_for(self) -> None:
+        made = core(replace(config(), components=(2, 1), sped=True))
+        assert set(made.embeddings) == {(1, 1), (1, 2), (2, 1)}
+        assert not core().embeddings
+
+    def test_a_new_packet_is_reported(self) -> None:
+        table = Bench(replace(config(), sped=True))
+        message = check_from_remote(extra=(DtlsInStun(HELLO),))
+        assert [table.core.take_embedded(1, 1, message) for _ in range(2)] == [True, False]
+        assert table.events(EmbeddedReceived) == [EmbeddedReceived(1, 1, HELLO)]
+        assert not Bench().core.take_embedded(1, 1, message)
+
+    @pytest.mark.rfc("sped", "3.3.5")
+    def test_what_is_pending_goes_by_itself_once_data_may_flow(self) -> None:
+        table = Bench(replace(config(), sped=True))
+        socket = table.add_host()
+        table.meet()
+        pair = table.make_pair(socket)
+        table.core.send_unsent(now=0.0)
+        self.embedding(table)
+        table.core.send_unsent(now=0.0)
+        table.core.streams[1].active[1] = table.make_valid(pair)
+        table.take()
+        table.core.send_unsent(now=100.0)  # consent has run out
+        assert table.sent() == []
+        for _ in range(2):
+            table.core.send_unsent(now=1.0)
+        assert table.sent() == [Datagram(HOST, REMOTE, HELLO)]
+        assert (pair.counts.datagrams_sent, pair.counts.octets_sent, pair.counts.last_sent) == (1, len(HELLO), 1.0)

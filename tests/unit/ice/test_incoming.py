@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from zlib import crc32
 
 import pytest
 
 from icepath.entropy import Secret
 from icepath.ice.checklist import ChecklistState
 from icepath.ice.config import Role
-from icepath.ice.core import Socket
-from icepath.ice.events import RoleChanged
+from icepath.ice.core import Socket, TimerKey, TimerKind
+from icepath.ice.embedding import MAX_HELD
+from icepath.ice.events import EmbeddedReceived, RoleChanged
 from icepath.ice.incoming import Learnt
 from icepath.ice.pair import CandidatePair, PairKey, PairState
 from icepath.ice.pairing import permit_remotes
@@ -18,6 +20,8 @@ from icepath.machine import Datagram, DropReason
 from icepath.net import Address
 from icepath.wire.attributes import (
     TRAILERS,
+    DtlsInStun,
+    DtlsInStunAcknowledgement,
     ErrorCode,
     MessageIntegrity,
     Nomination,
@@ -626,3 +630,49 @@ class TestRenomination:
         other.nominate_on_success = True
         self.told(table, socket, 1, REMOTE)
         assert other.nominate_on_success
+
+
+class TestEmbedded:
+    def table(self) -> tuple[Bench, Socket]:
+        table = Bench(replace(config(), sped=True))
+        socket = table.add_host()
+        table.meet()
+        table.take()
+        return table, socket
+
+    def ask(self, table: Bench, socket: Socket, packet: bytes, number: int = 0) -> None:
+        message = check_from_remote(extra=(DtlsInStun(packet),), number=number)
+        table.incoming.on_request(socket, REMOTE, message, now=1.0)
+
+    @pytest.mark.rfc("sped", "3.1")
+    def test_an_answer_waits_for_what_the_application_says(self) -> None:
+        table, socket = self.table()
+        self.ask(table, socket, b"\x16hello")
+        assert table.events(EmbeddedReceived) == [EmbeddedReceived(1, 1, b"\x16hello")]
+        assert table.core.timers.deadline(TimerKey(TimerKind.EMBEDDED)) == 1.0
+        table.core.embeddings[1, 1].begin([b"\x16reply"], 100)
+        for _ in range(2):
+            table.incoming.release(now=1.0)
+        (sent,) = table.sent()
+        answer = decode_message(sent.payload)
+        verify(answer, OWN_KEY)
+        assert (answer.message_class, sent.remote) == (MessageClass.SUCCESS, REMOTE)
+        assert answer.get(XorMappedAddress) == XorMappedAddress(REMOTE)
+        assert answer.get(DtlsInStun) == DtlsInStun(b"\x16reply")
+        assert answer.get(DtlsInStunAcknowledgement) == DtlsInStunAcknowledgement.of([crc32(b"\x16hello")])
+
+    def test_nothing_new_waits_for_nothing(self) -> None:
+        table, socket = self.table()
+        self.ask(table, socket, b"")
+        (sent,) = table.sent()
+        assert decode_message(sent.payload).get(DtlsInStun) == DtlsInStun(b"")
+        assert not table.core.held_answers
+
+    def test_few_answers_wait_at_one_time(self) -> None:
+        table, socket = self.table()
+        for number in range(MAX_HELD + 3):
+            self.ask(table, socket, bytes([22, number]), number)
+        assert len(table.core.held_answers) == MAX_HELD
+        assert len(table.sent()) == 3
+        table.incoming.release(now=1.0)
+        assert len(table.sent()) == MAX_HELD

@@ -16,6 +16,8 @@ from icepath.machine import DropFlow
 from icepath.net import Address
 from icepath.stun.transaction import Match, Retransmission, TimedOut
 from icepath.wire.attributes import (
+    DtlsInStun,
+    DtlsInStunAcknowledgement,
     ErrorCode,
     IceControlled,
     IceControlling,
@@ -530,3 +532,12 @@ class TestRenomination:
         if is_overtaken:
             renomination.next(1)
         assert judge(table, pair).is_nominated is not is_overtaken
+
+
+@pytest.mark.rfc("sped", "3.3.4")
+def test_a_check_carries_an_applications_packet() -> None:
+    table, _, pair = bench(replace(config(), sped=True))
+    table.core.embeddings[1, 1].begin([b"\x16hello"], 100)
+    message = send(table, pair)
+    assert message.get(DtlsInStun) == DtlsInStun(b"\x16hello")
+    assert message.get(DtlsInStunAcknowledgement) == DtlsInStunAcknowledgement(b"")

@@ -468,3 +468,12 @@ class TestRenomination:
         tell(table, description(candidate(), options=("renomination2",)))
         (pair,) = generation.checklist.pairs.values()
         assert pair.nominate_on_success
+
+
+@pytest.mark.rfc("sped", "5.3")
+@pytest.mark.parametrize("options", [("ice2",), ("ice2", "sped")])
+def test_a_side_that_does_not_offer_it_is_sent_nothing_on_checks(options: tuple[str, ...]) -> None:
+    table = bench(components=(2,), sped=True)
+    tell(table, description(options=options))
+    is_open = "sped" in options
+    assert {place: each.is_open for place, each in table.core.embeddings.items()} == {(1, 1): is_open, (1, 2): is_open}

@@ -163,3 +163,9 @@ class TestAgent:
 def test_a_description_leaves_out_hosts_that_are_not_told() -> None:
     table = bench(replace(config(), tell_hosts=False))
     assert local_description(table.core, table.core.streams[1], is_done=True).candidates == ()
+
+
+@pytest.mark.rfc("sped", "5.1")
+def test_a_description_tells_that_packets_may_ride_on_checks() -> None:
+    table = bench(replace(config(), sped=True))
+    assert "sped" in local_description(table.core, table.core.streams[1], is_done=True).options

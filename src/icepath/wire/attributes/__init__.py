@@ -64,6 +64,7 @@ from icepath.wire.attributes.rfc8656 import (
     XorPeerAddress,
     XorRelayedAddress,
 )
+from icepath.wire.attributes.sped import DtlsInStun, DtlsInStunAcknowledgement
 
 __all__ = [
     "Attribute", "KnownAttribute", "Decoder", "ATTRIBUTES", "DECODERS", "RFC3489_DECODERS", "TRAILERS",
@@ -84,6 +85,8 @@ __all__ = [
     "MAX_CHANNEL", "MIN_CHANNEL", "PROTOCOL_TCP", "PROTOCOL_UDP", "AdditionalAddressFamily", "AddressErrorCode",
     "AddressFamily", "ChannelNumber", "Data", "DontFragment", "EvenPort", "Icmp", "Lifetime",
     "RequestedAddressFamily", "RequestedTransport", "ReservationToken", "XorPeerAddress", "XorRelayedAddress",
+    # DTLS in STUN
+    "DtlsInStun", "DtlsInStunAcknowledgement",
 ]  # fmt: skip
 
 KnownAttribute: TypeAlias = (
@@ -133,6 +136,8 @@ KnownAttribute: TypeAlias = (
     | MobilityTicket
     | Nomination
     | GoogNomination
+    | DtlsInStun
+    | DtlsInStunAcknowledgement
     | ResponseAddress
     | SourceAddress
     | ChangedAddress
@@ -194,6 +199,8 @@ _CURRENT: Final[tuple[type[KnownAttribute], ...]] = (
     MobilityTicket,
     Nomination,
     GoogNomination,
+    DtlsInStun,
+    DtlsInStunAcknowledgement,
 )
 _RFC3489_ONLY: Final[tuple[type[KnownAttribute], ...]] = (
     ResponseAddress,
