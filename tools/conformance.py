@@ -60,6 +60,7 @@ TITLES = {
     "renomination": "ICE renomination (draft-thatcher-tsvwg-renomination)",
     "renomination-02": "ICE renomination, the first form (draft-thatcher-ice-renomination-02)",
     "mdns-ice-candidates": "Multicast DNS names of host candidates (draft-ietf-mmusic-mdns-ice-candidates-03)",
+    "sped": "Embedding DTLS in STUN (draft-hancke-webrtc-sped, 3 February 2026)",
 }
 
 HEAD = """# What the RFCs require, and the tests that pin it

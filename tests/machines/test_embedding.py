@@ -134,6 +134,18 @@ def test_whatever_one_datagram_is_lost_it_ends(lost: int) -> None:
     assert (a.state, b.state) == (State.COMPLETED, State.COMPLETED)
 
 
+@pytest.mark.rfc("sped", "3.3.5")
+def test_what_got_lost_rides_on_the_checks_that_go_anyway() -> None:
+    stage = Stage()
+    stage.loses = lambda datagram: not looks_like_stun(datagram.payload)
+    a, b = stage.seat()
+    stage.meet(a, b)
+    stage.run(10.0)
+    assert stage.round_trips("b") == 1.0
+    assert LAST[0] not in [event.payload for event in a.of(DataReceived)]
+    assert LAST[0] in [event.payload for event in a.of(EmbeddedReceived)]
+
+
 @pytest.mark.rfc("sped", "3.3.1")
 def test_afterwards_checks_are_what_they_always_are() -> None:
     stage = Stage()
