@@ -15,7 +15,7 @@ from icepath.ice.config import (
     RtoPolicy,
     rto_floor,
 )
-from icepath.ice.nomination import NominationPolicy, nominate_first_good
+from icepath.ice.nomination import NominationPolicy, SelectionPolicy, move_when_better, nominate_first_good
 from icepath.ice.pacer import MIN_PACING
 from icepath.ice.rewriting import RewriteRule
 from icepath.net import MAX_PORT, Seconds
@@ -61,6 +61,12 @@ class Config:
     close_timeout: Seconds = 1.0
     """How long `close` may take to release relays."""
     nomination: NominationPolicy = field(default=nominate_first_good)
+    renomination: bool = True
+    """Offers to change the path later without a restart: a few more are then kept ready (docs/decisions/0015)."""
+    selection: SelectionPolicy = field(default=move_when_better)
+    """Says when to change it, and to which."""
+    watch_network: bool = True
+    """Takes up addresses that this computer gains, and gives up those it loses, while connected."""
     rto: RtoPolicy = field(default=rto_floor)
     transports: RoutePolicy = RoutePolicy.RACE
     """How UDP, TCP and TLS of one TURN server are tried: all at once, or 250 ms apart."""

@@ -173,6 +173,7 @@ class Connection:
             if running is not None:
                 running.abort()
             self._session.take_names_back()
+            self._session.stop_watching()
             self._on_closed()
 
     def _on_closed(self) -> None:
@@ -259,6 +260,18 @@ class Connection:
         self._start()
         self._session.restart()
         return self.local_description
+
+    def idle(self) -> None:
+        """Sends as little as keeps the path: consent is asked for every 16 s or so, no other path is kept ready."""
+        agent, running = self._session.started()
+        agent.idle(now=time.monotonic())
+        running.settle()
+
+    def wake(self) -> None:
+        """Ends `idle`: the path is checked at once, and others are kept ready again."""
+        agent, running = self._session.started()
+        agent.wake(now=time.monotonic())
+        running.settle()
 
     def set_servers(self, servers: Sequence[ServerArgument]) -> None:
         """Replaces the servers: new ones are asked, known ones get fresh credentials."""

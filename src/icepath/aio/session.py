@@ -19,6 +19,7 @@ from icepath.aio.endpoint import Endpoint
 from icepath.aio.interfaces import HostAddress, usable_addresses
 from icepath.aio.ip_handling import admitted
 from icepath.aio.mdns import LocalNames
+from icepath.aio.network_watch import NetworkWatch
 from icepath.aio.pacing import reserve_slot
 from icepath.aio.running import Deliverer, Running
 from icepath.aio.servers import challenges
@@ -27,15 +28,18 @@ from icepath.errors import InvalidState
 from icepath.ice.agent import Agent
 from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.events import AddressHidden, AgentEvent, AgentSnapshot
+from icepath.ice.renomination import OPTIONS
 from icepath.ice.router import Member
 from icepath.machine import LocalAddress, MachineClosed, SocketUse
-from icepath.wire.candidate_line import Candidate
+from icepath.net import Address
+from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.fragment import Description
 
 logger: Final = logging.getLogger("icepath")
 
 # Ufrags of earlier sessions of the other side, whose late repetitions must not look like a restart.
 REMEMBERED_UFRAGS: Final = 64
+_RENOMINATION: Final = frozenset(OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Session:
         self._credentials = ice_credentials(secrets.token_bytes)
         self._is_paired = False
         self._old_ufrags: tuple[str, ...] = ()
+        # The subscription to changes of this computer's addresses, while it listens.
+        self._watch: int | None = None
         # What neighbours may ask for, while this session lives.
         self._names: tuple[str, ...] = ()
 
@@ -113,6 +119,8 @@ class Session:
             self.take_names_back()
             raise
         running.settle()
+        if config.watch_network and (self.settings.endpoint is None or self.settings.relay_only):
+            self._watch = NetworkWatch.current().subscribe(self.take_addresses)
         return agent, running
 
     def _agent_config(self) -> AgentConfig:
@@ -136,6 +144,8 @@ class Session:
             challenges=challenges.of(self.servers),
             close_timeout=config.close_timeout,
             nomination=config.nomination,
+            renomination=config.renomination,
+            selection=config.selection,
             rto=config.rto,
         )
 
@@ -270,6 +280,40 @@ class Session:
             local = LocalAddress(bound, found.interface, cost=found.cost, use=use)
             agent.add_local_address(local, component=component, now=Driver.now())
 
+    # -- changes of this computer's addresses -------------------------------------------------------------------------
+
+    def take_addresses(self) -> None:
+        """Opens sockets on addresses that are new, and gives up those whose address is gone.
+
+        One that carries the only path stays: where the address comes back in time, so does the path.
+        """
+        agent, running = self.agent, self.running
+        if agent is None or running is None or running.is_closed:
+            return
+        config = self.settings.config
+        usable = usable_addresses(config.interfaces, loopback=config.loopback)
+        found = admitted(usable, handling=config.ip_handling, families=config.families)
+        known = {address.host for address in running.sockets}
+        for each in found:
+            if each.host not in known:
+                try:
+                    self._open(agent, running, each, SocketUse.ALL)
+                except OSError as error:
+                    logger.debug("%s on %s: %s", each.host, each.interface, error)
+        hosts = {each.host for each in found}
+        gone = [address for address in running.sockets if address.host not in hosts]
+        for address in gone:
+            if _may_go(agent.snapshot(), address, hosts):
+                agent.remove_local_address(address, now=Driver.now())
+                running.close_udp(address)
+        running.settle()
+
+    def stop_watching(self) -> None:
+        """Ends listening to changes; any number of times."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            NetworkWatch.current().unsubscribe(watch)
+
     def _take_places(self, endpoint: Endpoint, agent: Agent, running: Running[AgentEvent]) -> None:
         for place in endpoint.admit(running, self._credentials.ufrag, self._close):
             self._member = place.member
@@ -286,3 +330,18 @@ class Session:
             return
         self._has_relay_sockets = True
         self._open_sockets(agent, running, SocketUse.RELAYS)
+
+
+def _may_go(snapshot: AgentSnapshot, address: Address, hosts: set[str]) -> bool:
+    """Says whether the address can be given up without ending a path that nothing takes the place of.
+
+    A relay may work through any address: its path counts as one of this address.
+    """
+    remote = snapshot.remote[0]
+    can_move = remote is not None and not _RENOMINATION.isdisjoint(remote.options)
+    can_move = can_move and not _RENOMINATION.isdisjoint(snapshot.local[0].options)
+    for used in snapshot.pairs:
+        if used.is_selected and (used.local_base == address or used.local.type is CandidateType.RELAYED):
+            others = [pair for pair in snapshot.pairs if pair.is_valid and pair.component == used.component]
+            return can_move and any(pair.local_base.host in hosts for pair in others)
+    return True

@@ -196,6 +196,7 @@ class Conclusion:
             if chosen is not None:
                 stream.active[component] = chosen
                 self._consent.watch(chosen, now=now)
+                self.selection.try_out(stream, chosen, now=now)
         stream.count_change(component, 0 if chosen is None else chosen.id)
         if chosen is not None and chosen.is_nominated and stream.selected.get(component) is not chosen:
             stream.selected[component] = chosen

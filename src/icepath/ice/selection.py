@@ -110,6 +110,14 @@ class Selection:
             return nominated
         return best
 
+    def try_out(self, stream: Stream, pair: CandidatePair, *, now: Instant) -> None:
+        """Checks a pair at once that stands in for the nominated one: it may have died with it."""
+        generation = stream.current
+        is_substitute = pair.component in generation.concluded and not pair.is_nominated
+        if is_substitute and generation.renomination is not None and pair.generation == generation.number:
+            generation.checklist.enqueue_triggered(pair)
+            self._consent.failover.on_sent(pair, now=now)
+
     # -- the controlling side -----------------------------------------------------------------------------------
 
     def reconsider(self, stream: Stream, generation: Generation, *, now: Instant) -> None:

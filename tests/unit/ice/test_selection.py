@@ -167,6 +167,26 @@ class TestSubstitute:
         table.conclusion.update(now=5.0)
         assert active(table) is None
 
+    @pytest.mark.parametrize("role", list(Role))
+    def test_what_stands_in_is_checked_at_once_and_left_when_it_is_silent_too(self, role: Role) -> None:
+        table, (one, two, three) = bench(role, pairs=3)
+        lose(table, one)
+        settle(table, now=5.0)
+        assert active(table) is two
+        assert table.generation().checklist.triggered == [two]
+        assert table.core.timers.deadline(TimerKey(TimerKind.PROBE, two.id)) == 5.125
+        silence(table, two, now=5.125)
+        table.consent.grant(three, now=5.2)
+        settle(table, now=5.2)
+        assert active(table) is three
+
+    def test_a_pair_of_the_session_before_is_not(self) -> None:
+        table, (one, _) = bench()
+        one.is_nominated = False
+        one.generation = 7
+        table.conclusion.selection.try_out(table.core.streams[1], one, now=5.0)
+        assert table.generation().checklist.triggered == []
+
 
 class TestMoving:
     def test_the_controlling_side_nominates_another_and_both_ends_keep_the_old_warm(self) -> None:
