@@ -35,7 +35,10 @@ ignore_missing_imports = True
 
 # Events are subclassed by plain code: the virtual network's, tests', users' machines.
 OPEN_CLASS = "class Event:"
-OPENED = "@mypyc_attr(allow_interpreted_subclasses=True)\n" + OPEN_CLASS
+OPENED = "@mypyc_attr(allow_interpreted_subclasses=True)\n"
+# A named tuple is no native class, so neither is what derives from one.
+PLAIN_CLASS = "class TcpAddress(Address):"
+PLAIN = "@mypyc_attr(native_class=False)\n"
 FUTURE = "from __future__ import annotations\n"
 
 
@@ -47,13 +50,13 @@ def core_modules(package: Path) -> list[str]:
     return [str(file.relative_to(package.parent)) for file in files if file.is_file() and file.stat().st_size > 0]
 
 
-def open_events(machine: Path) -> None:
-    """Lets plain classes derive from the compiled `Event`; the source needs no mypyc for it."""
-    text = machine.read_text(encoding="utf-8")
-    if text.count(OPEN_CLASS) != 1 or text.count(FUTURE) != 1:
-        raise SystemExit(f"{machine}: expected {OPEN_CLASS!r} once")
-    text = text.replace(OPEN_CLASS, OPENED).replace(FUTURE, FUTURE + "\nfrom mypy_extensions import mypyc_attr\n")
-    machine.write_text(text, encoding="utf-8")
+def decorate(module: Path, head: str, decorator: str) -> None:
+    """Tells mypyc something about a class; the source needs no mypyc for it."""
+    text = module.read_text(encoding="utf-8")
+    if text.count(head) != 1 or text.count(FUTURE) != 1:
+        raise SystemExit(f"{module}: expected {head!r} once")
+    text = text.replace(head, decorator + head).replace(FUTURE, FUTURE + "\nfrom mypy_extensions import mypyc_attr\n")
+    module.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -61,7 +64,8 @@ def main() -> None:
     target = Path(sys.argv[1]).resolve()
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "src" / "icepath", target / "icepath", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    open_events(target / "icepath" / "machine.py")
+    decorate(target / "icepath" / "machine.py", OPEN_CLASS, OPENED)
+    decorate(target / "icepath" / "net.py", PLAIN_CLASS, PLAIN)
     paths = core_modules(target / "icepath")
     (target / "setup.py").write_text(SETUP.format(paths=paths))
     (target / "mypy.ini").write_text(MYPY)

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     ALLOCATION_QUOTA = "allocation-quota"
     UNSUPPORTED = "unsupported"
     CONSENT_EXPIRED = "consent-expired"
+    CONNECTION_CLOSED = "connection-closed"
     NO_RECENT_ANSWER = "no-recent-answer"
     SIGNALLING_ENDED = "signalling-ended"
     CLOSED = "closed"
@@ -98,7 +99,8 @@ ADVICE: dict[Cause, str] = {
     Cause.ALLOCATION_QUOTA: "The server allows this user no further allocation: close some, or raise the quota.",
     Cause.UNSUPPORTED: "Neither side can do this.",
     Cause.CONSENT_EXPIRED: "The path died or the other side went away: connect again, or restart.",
-    Cause.NO_CHECKS: "This side is lite and waits for the other's checks: see that the other side runs full ICE.",
+    Cause.CONNECTION_CLOSED: "The TCP connection that was the path ended: connect again, or restart.",
+    Cause.NO_CHECKS: "This side waits for the other's checks: see that the other side runs full ICE.",
     Cause.NO_RECENT_ANSWER: "The path may come back by itself; a restart looks for another one.",
     Cause.SIGNALLING_ENDED: "The signalling channel ended before both descriptions were exchanged.",
     Cause.CLOSED: "It was closed here.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from typing import Final, NamedTuple, NewType, TypeAlias
+from typing import Final, NamedTuple, NewType, TypeAlias, final
 
 from icepath.errors import InvalidArgument
 
@@ -44,6 +44,26 @@ class Address(NamedTuple):
     def is_ipv6(self) -> bool:
         """Says whether the host is an IPv6 address."""
         return ":" in self.host
+
+
+@final
+class TcpAddress(Address):
+    """Is an IP address and a TCP port: another place than the UDP port of that number, and never equal to it.
+
+    A machine that has sockets of both keeps them in one table by it; commands and what is told to others have plain
+    addresses.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TcpAddress) and self.port == other.port and self.host == other.host
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((self.host, ~self.port))
 
 
 # Kept apart by the type-checker so that a relay never mixes up its two sides (RFC 8656 §2).

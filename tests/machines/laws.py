@@ -75,6 +75,10 @@ class Subject(Generic[MachineT]):
     """Payloads it might receive; mutations of them and of what it says itself are tried as well."""
     locals: tuple[Address, ...] = (Address("192.168.1.10", 5000),)
     remotes: tuple[Address, ...] = (Address("11.0.0.1", 3478), Address("11.0.0.2", 5001), Address("2b00::2", 5002))
+    listeners: tuple[Address, ...] = ()
+    """The TCP listeners that the machine was given: it knows them by their addresses."""
+    is_framed: bool = False
+    """What it says on byte streams is in RFC 4571 frames."""
     peers: tuple[Peer, ...] = ()
     """Who answers; they reach each other, too."""
     close_timeout: Seconds = 1.0

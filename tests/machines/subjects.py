@@ -21,9 +21,12 @@ from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.routes import Route, RoutePolicy
 from icepath.turn.server.config import TurnServerConfig
 from icepath.turn.server.server import TurnServer
-from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
+from icepath.wire.attributes import Attribute, IceControlled, IceControlling, Priority, UseCandidate, Username
+from icepath.wire.candidate_line import Candidate, CandidateType, Foundation, TcpType
 from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.fragment import Description
+from icepath.wire.integrity import short_term_key
+from icepath.wire.message import MessageClass, Method, TransactionId, encode_message
 from icepath.wire.uri import parse_server_uri
 from machines.agreeable import AgreeableServer
 from machines.laws import Peer, Subject
@@ -226,6 +229,48 @@ def _lite_agent(random_bytes: RandomBytes, now: Instant) -> Agent:
     return agent
 
 
+def _tcp_agent(random_bytes: RandomBytes, now: Instant) -> Agent:
+    """Returns an agent with a socket and two TCP listeners, one at the socket's port, that knows its friend already."""
+    config = replace(_agent_config(OURS, Role.CONTROLLING), tcp=True, max_connections=4)
+    agent = Agent(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+    for local in (CLIENT, CLIENT_IPV6):
+        agent.add_local_address(LocalAddress(local, "eth0", Transport.TCP), now=now)
+    agent.add_local_address(LocalAddress(CLIENT, "eth0"), now=now)
+    description = _description(THEIRS, Address("11.2.0.9", 1))
+    passive = tuple(_tcp_candidate(FRIEND.host, port) for port in (FRIEND.port, 6001))
+    agent.set_remote_description(replace(description, candidates=description.candidates + passive), now=now)
+    return agent
+
+
+def _tcp_candidate(host: str, port: int, tcp_type: TcpType = TcpType.PASSIVE) -> Candidate:
+    return Candidate(
+        Foundation("2"), 1, Transport.TCP, 1_509_949_439, host, port, CandidateType.HOST, tcp_type=tcp_type
+    )
+
+
+def _add_tcp_candidate(machine: Agent, rng: random.Random, now: Instant) -> None:
+    host, port = rng.choice(("11.2.0.1", "11.2.0.3", "2b00::7", "mallory.local")), rng.choice((6000, 9, 6001))
+    machine.add_remote_candidate(_tcp_candidate(host, port, rng.choice(list(TcpType))), now=now)
+
+
+def _move_listener(machine: Agent, rng: random.Random, now: Instant) -> None:
+    if rng.random() < 0.5:
+        machine.remove_local_address(CLIENT_IPV6, transport=Transport.TCP, now=now)
+    else:
+        machine.add_local_address(LocalAddress(CLIENT_IPV6, "eth0", Transport.TCP), now=now)
+
+
+def _check_of_theirs(*, use_candidate: bool) -> bytes:
+    """Returns a check that proves itself, with a transaction of its own."""
+    attributes: list[Attribute] = [Username(f"{OURS.ufrag}:{THEIRS.ufrag}"), Priority(1_000_000)]
+    attributes.append(IceControlled(7) if not use_candidate else IceControlling(2**64 - 1))
+    if use_candidate:
+        attributes.append(UseCandidate())
+    transaction_id = TransactionId(bytes([use_candidate]) * 12)
+    key = short_term_key(OURS.password)
+    return encode_message(Method.BINDING, MessageClass.REQUEST, transaction_id, attributes, key=key, fingerprint=True)
+
+
 def _full_friend(random_bytes: RandomBytes, now: Instant) -> Agent:
     """Returns the agent that checks and nominates."""
     agent = Agent(_agent_config(THEIRS, Role.CONTROLLING), random_bytes=random_bytes, reserve_slot=Slots(), now=now)
@@ -378,6 +423,26 @@ SUBJECTS: Final[tuple[Subject[Any], ...]] = (
         corpus=(*CHANNEL_DATA, RTP),
         locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
         remotes=(FRIEND, SERVER, Address("2b00::7", 9)),
+    ),
+    Subject(
+        "agent with tcp",
+        _tcp_agent,
+        verbs=(
+            _add_address,
+            _move_listener,
+            _end_addresses,
+            _add_tcp_candidate,
+            _end_candidates,
+            _describe,
+            _send,
+            _restart,
+        ),
+        peers=(Peer(_friend, (FRIEND, Address(FRIEND.host, 6001))),),
+        corpus=(RTP, _check_of_theirs(use_candidate=False), _check_of_theirs(use_candidate=True)),
+        locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
+        remotes=(FRIEND, Address("2b00::7", 9)),
+        listeners=(CLIENT, CLIENT_IPV6),
+        is_framed=True,
     ),
     Subject(
         "lite agent",

@@ -65,8 +65,10 @@ MachineT = TypeVar("MachineT", bound=Machine[Event])
 UNUSED_HANDLES = (Handle(999_999), Handle(-999_999), Handle(0))
 # RFC 7983 §7: one of each kind of first byte.
 FIRST_BYTES = (0x00, 0x01, 0x03, 0x10, 0x16, 0x40, 0x4F, 0x50, 0x80, 0xFF)
-# Peers speak datagrams only: what goes along a byte stream comes to them from this host, the handle for a port.
+# Peers speak datagrams only: what goes along a byte stream comes to them from this host, the handle for a port; that
+# of one that was accepted, below 0, counts from the last port down.
 STREAM_HOST = "10.99.0.1"
+PORTS = 65536
 
 
 def check_schedule(subject: Subject[MachineT], seed: int) -> list[Output]:
@@ -333,9 +335,20 @@ class Walk(Generic[MachineT]):
         self._hoard.keep(datagram.payload)
         if datagram.local.host != STREAM_HOST:
             self._do(Receive(datagram, self._now))
-        elif datagram.local.port in self._handles.open:
-            padded = datagram.payload + bytes(-len(datagram.payload) & 3)
-            self._do(Receive(Bytes(Handle(datagram.local.port), padded), self._now))
+            return
+        for handle in (datagram.local.port, datagram.local.port - PORTS):
+            if handle in self._handles.open:
+                self._do(Receive(Bytes(Handle(handle), self._streamed(datagram.payload)), self._now))
+
+    def _streamed(self, payload: bytes) -> bytes:
+        """Returns a peer's message as it comes along a byte stream."""
+        if self._subject.is_framed:
+            return len(payload).to_bytes(2, "big") + payload
+        return payload + bytes(-len(payload) & 3)
+
+    def _hostile_bytes(self) -> bytes:
+        payload = self._hoard.draw(self._rng)
+        return self._streamed(payload) if self._subject.is_framed and self._rng.random() < 0.8 else payload
 
     def _hostile_datagram(self) -> Datagram:
         rng = self._rng
@@ -355,7 +368,7 @@ class Walk(Generic[MachineT]):
         elif handles.open and rng.random() < 0.7:
             handle = rng.choice(list(handles.open))
             odd: list[Callable[[], Arrival]] = [
-                lambda: Bytes(handle, self._hoard.draw(rng)),
+                lambda: Bytes(handle, self._hostile_bytes()),
                 lambda: Resolved(handle, ()),
                 lambda: Closed(handle, rng.choice(list(CloseReason))),
             ]
@@ -392,6 +405,10 @@ class Walk(Generic[MachineT]):
         handle = Handle(self._next_accepted)
         local, remote = rng.choice(self._subject.locals), rng.choice(self._subject.remotes)
         listeners = [known for known, asked in handles.open.items() if isinstance(asked, Bind) and asked.listen]
+        if self._subject.listeners:
+            handles.open[handle] = remote
+            local = rng.choice(self._subject.listeners)
+            return Accepted(handle, local, local, remote)
         if not listeners:
             return Accepted(handle, local, local, remote)
         handles.open[handle] = remote
@@ -487,12 +504,14 @@ class Walk(Generic[MachineT]):
                 self._hoard.keep(output.payload)
                 self._company.carry(output, self._latest)
             elif isinstance(output, Bytes):
-                self._hoard.keep(output.payload)
-                connect = self._handles.open.get(output.handle)
-                if not isinstance(connect, Connect):
+                payload = output.payload[2:] if self._subject.is_framed else output.payload
+                self._hoard.keep(payload)
+                known = self._handles.open.get(output.handle)
+                if known is None or isinstance(known, Bind):
                     raise LawBroken(8, f"{canonical(output)} on what is no open byte stream")
-                stream = Address(STREAM_HOST, output.handle)
-                self._company.carry(Datagram(stream, connect.remote, output.payload), self._latest)
+                remote = known.remote if isinstance(known, Connect) else known
+                stream = Address(STREAM_HOST, output.handle % PORTS)
+                self._company.carry(Datagram(stream, remote, payload), self._latest)
         self.said.extend(outputs)
         if check_end(outputs):
             self._is_closed = True

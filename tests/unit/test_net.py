@@ -7,6 +7,7 @@ import pytest
 from icepath.errors import InvalidArgument
 from icepath.net import (
     Address,
+    TcpAddress,
     canonical_host,
     is_loopback,
     is_usable_destination,
@@ -94,3 +95,16 @@ def test_kinds_of_addresses() -> None:
     assert not is_loopback("10.0.0.1")
     assert same_family(Address("1.2.3.4", 1), Address("4.3.2.1", 2))
     assert not same_family(Address("1.2.3.4", 1), Address("::1", 1))
+
+
+def test_a_tcp_port_is_another_place_than_the_udp_port_of_its_number() -> None:
+    plain, tcp = Address("192.0.2.1", 7), TcpAddress("192.0.2.1", 7)
+    assert tcp == TcpAddress("192.0.2.1", 7)
+    assert hash(tcp) == hash(TcpAddress("192.0.2.1", 7))
+    assert tcp != TcpAddress("192.0.2.1", 8)
+    assert tcp != TcpAddress("192.0.2.2", 7)
+    assert plain != tcp
+    assert tcp != plain
+    assert {plain: "udp", tcp: "tcp"}[tcp] == "tcp"
+    assert (plain, plain) != (tcp, plain)
+    assert Address(*tcp) == plain

@@ -34,7 +34,7 @@ class Config:
     patience: Seconds = DEFAULT_PATIENCE
     """How long to look for a path before giving up (RFC 8863)."""
     ports: range | None = None
-    """Local UDP ports that may be used; the system chooses by default."""
+    """Local ports that may be used; the system chooses by default."""
     interfaces: InterfaceFilter | None = None
     """Says whether (interface name, IP address) may be used; by default all but those of containers."""
     families: tuple[Family, ...] = FAMILIES
@@ -53,6 +53,11 @@ class Config:
 
     Names of the other side are always resolved. For peers that do not resolve them, a direct path within the
     network may be found late, by their checks, or not at all.
+    """
+    tcp: bool = False
+    """Also has TCP candidates (RFC 6544), for networks that drop UDP: listens on every address, and connects.
+
+    A message goes as one frame; one that is empty, or finds the connection full, is dropped as a datagram may be.
     """
     pacing: Seconds = MIN_PACING
     """The interval between checks that is proposed to the other side (RFC 8445 §14.2)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from icepath.ice.events import PairSnapshot
+from icepath.machine import Transport
 from icepath.net import Seconds
 from icepath.wire.candidate_line import Candidate, CandidateType
 
@@ -22,7 +23,11 @@ class CandidatePair:
 
     @property
     def kind(self) -> str:
-        """Says in words how direct the path is."""
+        """Says in words how direct the path is, and whether it is a TCP connection."""
+        return self._directness + (", over TCP" if self.local.transport is Transport.TCP else "")
+
+    @property
+    def _directness(self) -> str:
         if CandidateType.RELAYED in (self.local.type, self.remote.type):
             return "through a relay"
         ours, theirs = self.local.type is not CandidateType.HOST, self.remote.type is not CandidateType.HOST

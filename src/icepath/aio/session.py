@@ -30,7 +30,7 @@ from icepath.ice.config import AgentConfig, Role, Server
 from icepath.ice.events import AddressHidden, AgentEvent, AgentSnapshot
 from icepath.ice.renomination import OPTIONS
 from icepath.ice.router import Member
-from icepath.machine import LocalAddress, MachineClosed, SocketUse
+from icepath.machine import LocalAddress, MachineClosed, SocketUse, Transport
 from icepath.net import Address
 from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.fragment import Description
@@ -84,6 +84,7 @@ class Session:
         self._old_ufrags: tuple[str, ...] = ()
         # The subscription to changes of this computer's addresses, while it listens.
         self._watch: int | None = None
+        self._listeners: tuple[Address, ...] = ()
         # What neighbours may ask for, while this session lives.
         self._names: tuple[str, ...] = ()
 
@@ -112,6 +113,8 @@ class Session:
                 self._open_sockets(agent, running)
             else:
                 self._take_places(self.settings.endpoint, agent, running)
+            if self._has_tcp:
+                self._open_listeners(agent, running)
             agent.end_of_local_addresses(now=Driver.now())
         except BaseException:
             running.abort()
@@ -137,6 +140,7 @@ class Session:
             streams_only=config.ip_handling == "proxy-only",
             hide_host_addresses=config.mdns,
             rewrite=config.rewrite,
+            tcp=self._has_tcp,
             pacing=config.pacing,
             patience=config.patience,
             consent_interval=config.consent_interval,
@@ -300,19 +304,52 @@ class Session:
                     self._open(agent, running, each, SocketUse.ALL)
                 except OSError as error:
                     logger.debug("%s on %s: %s", each.host, each.interface, error)
+                if self._has_tcp:
+                    self._listen(agent, running, each)
         hosts = {each.host for each in found}
         gone = [address for address in running.sockets if address.host not in hosts]
         for address in gone:
             if _may_go(agent.snapshot(), address, hosts):
                 agent.remove_local_address(address, now=Driver.now())
                 running.close_udp(address)
+        self._drop_listeners(agent, running, {address.host for address in running.sockets} | hosts)
         running.settle()
+
+    def _drop_listeners(self, agent: Agent, running: Running[AgentEvent], hosts: set[str]) -> None:
+        """Gives up the listeners of addresses that are gone."""
+        for address in [address for address in self._listeners if address.host not in hosts]:
+            agent.remove_local_address(address, transport=Transport.TCP, now=Driver.now())
+            running.byte_streams.close(address)
+        self._listeners = tuple(address for address in self._listeners if address.host in hosts)
 
     def stop_watching(self) -> None:
         """Ends listening to changes; any number of times."""
         watch, self._watch = self._watch, None
         if watch is not None:
             NetworkWatch.current().unsubscribe(watch)
+
+    @property
+    def _has_tcp(self) -> bool:
+        """Says whether there are TCP candidates; relays have none."""
+        return self.settings.config.tcp and not self.settings.relay_only
+
+    def _open_listeners(self, agent: Agent, running: Running[AgentEvent]) -> None:
+        """Listens on every address."""
+        config = self.settings.config
+        for found in self._admitted(usable_addresses(config.interfaces, loopback=config.loopback)):
+            self._listen(agent, running, found)
+
+    def _listen(self, agent: Agent, running: Running[AgentEvent], found: HostAddress) -> None:
+        """Listens on an address; where that fails there is UDP."""
+        for component in range(1, self.settings.components + 1):
+            try:
+                bound = running.open_tcp(found.host, ports=self.settings.config.port_range, scope_id=found.scope_id)
+            except OSError as error:
+                logger.debug("no TCP on %s on %s: %s", found.host, found.interface, error)
+                continue
+            local = LocalAddress(bound, found.interface, Transport.TCP, found.cost)
+            agent.add_local_address(local, component=component, now=Driver.now())
+            self._listeners += (bound,)
 
     def _take_places(self, endpoint: Endpoint, agent: Agent, running: Running[AgentEvent]) -> None:
         for place in endpoint.admit(running, self._credentials.ufrag, self._close):

@@ -30,16 +30,17 @@ from icepath.ice.restart import check_fresh, remove_base, remove_relay, restart_
 from icepath.ice.scheduler import Scheduler
 from icepath.ice.snapshot import agent_snapshot, local_description, pair_snapshot
 from icepath.ice.stream import Stream
+from icepath.ice.tcp import close_all
 from icepath.machine import (
+    Accepted,
     Arrival,
     Bytes,
     Close,
     Closed,
     Command,
     Datagram,
-    DropReason,
     Failed,
-    FlowUsed,
+    Handle,
     LocalAddress,
     MachineClosed,
     Opened,
@@ -47,7 +48,7 @@ from icepath.machine import (
     Transport,
     Unreachable,
 )
-from icepath.net import Address, Instant, RandomBytes
+from icepath.net import Address, Instant, RandomBytes, TcpAddress
 from icepath.stun.transaction import Retransmission, TimedOut
 from icepath.turn.client.events import ChannelBound, PeerDataReceived
 from icepath.wire.candidate_line import Candidate
@@ -96,28 +97,34 @@ class Agent:
     # -- verbs ------------------------------------------------------------------------------------------------
 
     def add_local_address(self, local: LocalAddress, *, stream: int = 1, component: int = 1, now: Instant) -> None:
-        """Adds a bound host socket to gather and send from.
+        """Adds a bound host socket to gather and send from, or a TCP listener and with it its host (RFC 6544).
 
-        Raises: InvalidArgument when it is not UDP, known already, or for a stream or component there is not.
+        Raises: InvalidArgument when it is TCP and the config has no `tcp`, when it is known already, or for a stream
+        or component there is not.
         """
         now = self._begin_verb(now)
-        if local.transport is not Transport.UDP:
-            raise InvalidArgument(f"{local.transport} sockets are not supported yet, only UDP")
-        if local.address in self._core.sockets:
+        is_tcp = local.transport is Transport.TCP
+        if is_tcp and not self._core.config.tcp:
+            raise InvalidArgument(f"{local.address} is a TCP listener, and the config says no tcp")
+        if (TcpAddress(*local.address) if is_tcp else local.address) in self._core.sockets:
             raise InvalidArgument(f"{local.address} is known already: one socket per address")
         if component not in self._stream(stream).components:
             raise InvalidArgument(f"component {component}: stream {stream} has {len(self._stream(stream).components)}")
-        preference = self._core.preferences.for_address(local.address, local.cost, component)
+        preferences = self._core.preferences
+        ordered = preferences.for_listener if is_tcp else preferences.for_address
+        preference = ordered(local.address, local.cost, component)
         socket = Socket(local, stream=stream, component=component, preference=preference)
-        self._core.sockets[local.address] = socket
+        self._core.sockets[socket.address] = socket
         self._gatherer.add_socket(socket)
         if not self._core.config.relay_only:
             pair_socket(self._core, socket)
         self._finish(now)
 
-    def remove_local_address(self, address: Address, *, now: Instant) -> None:
-        """Gives up a host socket, its candidates, pairs and relays; an unknown address changes nothing."""
+    def remove_local_address(self, address: Address, *, transport: Transport = Transport.UDP, now: Instant) -> None:
+        """Gives up a host socket or listener, its candidates, pairs and relays; an unknown one changes nothing."""
         now = self._begin_verb(now)
+        if transport is Transport.TCP:
+            address = TcpAddress(*address)
         socket = self._core.sockets.get(address)
         if socket is not None and socket.relay is None:
             del self._core.sockets[address]
@@ -126,6 +133,7 @@ class Agent:
                 if relay.host is socket:
                     remove_relay(self._core, self._conclusion, relay, now=now)
             remove_base(self._core, self._conclusion, socket)
+            close_all(self._core, address)
             self._core.touch()
         self._finish(now)
 
@@ -197,7 +205,7 @@ class Agent:
         counts.datagrams_sent += 1
         counts.octets_sent += len(payload)
         counts.last_sent = now
-        self._core.transmit(pair.local.base, pair.remote_address, payload, now=now)
+        self._core.transmit(pair.local.base, pair.remote_address, payload, True, now=now)
         if self._core.relays:
             self._finish(now)
 
@@ -253,6 +261,7 @@ class Agent:
         for handle in self._gatherer.cancel_resolutions() + self._remote.cancel_resolutions():
             core.outbox.put(Close(handle))
         core.held_answers = ()
+        close_all(core)
         core.timers.clear()
         core.outbox.put(StateChanged(State.CLOSED, Cause.CLOSED))
         self._conclusion.state, self._conclusion.cause = State.CLOSED, Cause.CLOSED
@@ -298,17 +307,17 @@ class Agent:
             self._arrivals.on_datagram(arrival, now=now)
         elif isinstance(arrival, (Bytes, Opened, Failed, Closed)):
             self._arrivals.on_stream(arrival, now=now)
+        elif isinstance(arrival, Accepted):
+            self._arrivals.on_accepted(arrival, now=now)
         elif isinstance(arrival, Resolved):
             self._arrivals.on_resolution(arrival, now=now)
         elif isinstance(arrival, Unreachable):
             self._arrivals.on_unreachable(arrival, now=now)
-        elif isinstance(arrival, FlowUsed):
+        else:
             counts = self._core.counts_of_flow(arrival.key)
             counts.datagrams_received += arrival.packets
             counts.octets_received += arrival.octets
             counts.last_received = None
-        else:
-            self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
         self._finish(now)
 
     def handle_timeout(self, *, now: Instant) -> None:
@@ -333,6 +342,8 @@ class Agent:
                 relay.allocation.handle_timeout(now=now)
                 self._core.settle(relay, now=now)
                 self._core.may_check = True
+            case TimerKind.CONNECTION:
+                self._arrivals.on_connection_due(Handle(key.id), now=now)
             case TimerKind.CONSENT | TimerKind.EXPIRY:
                 self._on_consent_due(key, now=now)
             case TimerKind.PROBE:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from icepath.errors import DecodeError
+from icepath.errors import Cause, DecodeError
+from icepath.ice import tcp
 from icepath.ice.conclusion import Conclusion
+from icepath.ice.connection import Connection
 from icepath.ice.consent import Consent
 from icepath.ice.core import Check, Core, Purpose, ServerQuery, Socket
 from icepath.ice.events import DataReceived, State
@@ -20,9 +22,22 @@ from icepath.ice.gathering import Gatherer
 from icepath.ice.incoming import Incoming, Learnt
 from icepath.ice.lite import trust
 from icepath.ice.outgoing import Judgement, Outgoing, Verdict
-from icepath.ice.pair import CandidatePair, PairState
+from icepath.ice.pair import CandidatePair, PairKey, PairState
+from icepath.ice.pairing import discard_pair
 from icepath.ice.remote import RemoteSide
-from icepath.machine import Bytes, Closed, Datagram, DropReason, Failed, Opened, Resolved, SocketUse, Unreachable
+from icepath.machine import (
+    Accepted,
+    Bytes,
+    Closed,
+    Datagram,
+    DropReason,
+    Failed,
+    Handle,
+    Opened,
+    Resolved,
+    SocketUse,
+    Unreachable,
+)
 from icepath.net import Address, Instant
 from icepath.stun.transaction import Match, drop_reason
 from icepath.wire.attributes import ErrorCode
@@ -215,6 +230,83 @@ class Arrivals:
         self._conclusion.on_lost(self._core.streams[pair.stream], generation, pair)
         self._core.touch()
 
+    # -- TCP connections -------------------------------------------------------------------------------------------
+
+    def on_accepted(self, arrival: Accepted, *, now: Instant) -> None:
+        """Takes a connection that one of our listeners accepted."""
+        tcp.accept(self._core, arrival, now=now)
+
+    def _on_connection(
+        self, connection: Connection, arrival: Bytes | Opened | Failed | Closed, *, now: Instant
+    ) -> None:
+        if isinstance(arrival, Bytes):
+            self._on_bytes(connection, arrival.payload, now=now)
+        elif isinstance(arrival, Opened):
+            if not connection.is_open:
+                tcp.on_opened(self._core, connection)
+                self._check_at_last(connection, now=now)
+        else:
+            tcp.forget(self._core, connection)
+            self._on_connection_over(connection)
+
+    def _check_at_last(self, connection: Connection, *, now: Instant) -> None:
+        """Sends the check that a connection was opened for (RFC 6544 §7.1)."""
+        stream = self._core.streams[self._core.sockets[connection.local].stream]
+        for generation in stream.generations():
+            pair = generation.checklist.pairs.get(PairKey(connection.local, connection.remote))
+            if pair is not None and pair.state is PairState.IN_PROGRESS:
+                self._outgoing.send(generation, pair, now=now)
+        self._core.touch()
+
+    def _on_bytes(self, connection: Connection, data: bytes, *, now: Instant) -> None:
+        core = self._core
+        payloads = connection.cut(data) if connection.is_open else None
+        if payloads is None:
+            # RFC 6544 §7.1: "apparently was not one of the peer's addresses, and the agent SHOULD close".
+            core.outbox.drop(DropReason.NOT_STUN, remote=connection.remote, now=now)
+            self._give_up(connection)
+            return
+        socket = core.sockets[connection.local]
+        for payload in payloads:
+            self.on_payload(socket, connection.remote, payload, now=now)
+            if core.connections_by_handle.get(connection.handle) is not connection:
+                return  # what came closed it
+        if not connection.is_proven:
+            tcp.note_proof(core, socket, connection)
+
+    def on_connection_due(self, handle: Handle, *, now: Instant) -> None:
+        """Takes that a connection was not opened, or brought no check, in time."""
+        connection = self._core.connections_by_handle[handle]
+        if connection.is_accepted and tcp.is_early(self._core, connection):
+            tcp.wait_on(self._core, connection, now=now)
+        else:
+            self._give_up(connection)
+
+    def _give_up(self, connection: Connection) -> None:
+        tcp.close(self._core, connection, abort=True)
+        self._on_connection_over(connection)
+
+    def _on_connection_over(self, connection: Connection) -> None:
+        """Takes a connection's end for its pairs: a check has failed (RFC 6544 §7.1), or the path is gone."""
+        core = self._core
+        stream = core.streams[core.sockets[connection.local].stream]
+        for generation in stream.generations():
+            key = PairKey(connection.local, connection.remote)
+            generation.early_checks = [check for check in generation.early_checks if (check.local, check.remote) != key]
+            pair = generation.checklist.pairs.get(key)
+            if pair is None:
+                continue
+            if pair.valid is not None:
+                self._conclusion.on_lost(stream, generation, pair, Cause.CONNECTION_CLOSED)
+            elif connection.is_accepted:
+                discard_pair(core, generation, pair)  # the other side's port was for this connection only
+            else:
+                if pair.transaction_id is not None:
+                    core.transactions.cancel(pair.transaction_id)
+                    pair.transaction_id = None
+                pair.state = PairState.FAILED
+        core.touch()
+
     def on_resolution(self, answer: Resolved | Failed, *, now: Instant) -> None:
         """Takes the addresses of a server's or a candidate's name."""
         if self._core.is_closing:
@@ -225,10 +317,13 @@ class Arrivals:
         self._core.touch()
 
     def on_stream(self, arrival: Bytes | Opened | Failed | Closed, *, now: Instant) -> None:
-        """Takes what a byte stream or association says: it is a relay's, or nobody's."""
+        """Takes what a byte stream or association says: it is a relay's, a TCP candidate's, or nobody's."""
         relay = self._core.relays_by_handle.get(arrival.handle)
         if relay is None:
-            if isinstance(arrival, Failed):
+            connection = self._core.connections_by_handle.get(arrival.handle)
+            if connection is not None:
+                self._on_connection(connection, arrival, now=now)
+            elif isinstance(arrival, Failed):
                 self.on_resolution(arrival, now=now)
             elif not self._core.is_closing:
                 self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from icepath.machine import Transport
-from icepath.net import Address
-from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
+from icepath.net import Address, TcpAddress
+from icepath.wire.candidate_line import Candidate, CandidateType, Foundation, TcpType
 
 # RFC 8445 §5.1.2.2: recommended type preferences.
 TYPE_PREFERENCE: Final[dict[CandidateType, int]] = {
@@ -21,11 +21,29 @@ TYPE_PREFERENCE: Final[dict[CandidateType, int]] = {
     CandidateType.SERVER_REFLEXIVE: 100,
     CandidateType.RELAYED: 0,
 }
+# RFC 6544 §4.2: any UDP path but a relayed one is better than any over TCP, where what is lost holds up the rest.
+TCP_TYPE_PREFERENCE: Final[dict[CandidateType, int]] = {
+    CandidateType.HOST: 90,
+    CandidateType.PEER_REFLEXIVE: 80,
+    CandidateType.SERVER_REFLEXIVE: 70,
+    CandidateType.RELAYED: 0,
+}
+# RFC 6544 §4.2: "6 for active, 4 for passive, and 2 for S-O", of host candidates.
+DIRECTION_PREFERENCE: Final[dict[TcpType, int]] = {
+    TcpType.ACTIVE: 6,
+    TcpType.PASSIVE: 4,
+    TcpType.SIMULTANEOUS_OPEN: 2,
+}
+# RFC 6544 §4.2: "The other-pref MUST be between 0 and 8191".
+MAX_OTHER_PREFERENCE: Final = 0x1FFF
+# RFC 6544 §4.5: the port of an active candidate "MUST be set to 9 (i.e., Discard)".
+ACTIVE_PORT: Final = 9
 # RFC 8445 §5.1.2.1: the local preference is 0 to 65535.
 MAX_LOCAL_PREFERENCE: Final = 0xFFFF
 # How far one step of interface cost pushes an address back: more than the addresses of a usual host
 # take up, so that cost orders first and the interleaving second.
 COST_STEP: Final = 512
+TCP_COST_STEP: Final = 64
 MAX_COST: Final = 100
 # What the foundation of a remote candidate learnt from a check begins with: "/" sets it apart from the
 # foundations that agents give, which are short numbers.
@@ -43,7 +61,11 @@ class LocalCandidate:
     @property
     def address(self) -> Address:
         """Returns the candidate's own transport address, whatever the other side is told."""
-        return self.base if self.candidate.type is CandidateType.HOST else self.candidate.address
+        candidate = self.candidate
+        if candidate.transport is Transport.TCP:
+            host = self.base.host if candidate.type is CandidateType.HOST else candidate.host
+            return TcpAddress(host, candidate.port)
+        return self.base if candidate.type is CandidateType.HOST else candidate.address
 
     @property
     def is_rewritten(self) -> bool:
@@ -53,7 +75,8 @@ class LocalCandidate:
 
     def is_at(self, address: Address) -> bool:
         """Says whether it is this address that it sends from, or is told with."""
-        return address == self.base or (self.is_rewritten and address == self.candidate.address)
+        told = self.candidate
+        return address == self.base or (self.is_rewritten and address == transport_address(told, told.host))
 
 
 def is_learnt(candidate: Candidate) -> bool:
@@ -66,6 +89,19 @@ def candidate_priority(kind: CandidateType, local_preference: int, component: in
     return (TYPE_PREFERENCE[kind] << 24) + (local_preference << 8) + (256 - component)
 
 
+def tcp_priority(kind: CandidateType, tcp_type: TcpType, other_preference: int, component: int) -> int:
+    """Returns a TCP candidate's priority (RFC 6544 §4.2)."""
+    local_preference = (DIRECTION_PREFERENCE[tcp_type] << 13) + other_preference
+    return (TCP_TYPE_PREFERENCE[kind] << 24) + (local_preference << 8) + (256 - component)
+
+
+def transport_address(candidate: Candidate, host: str) -> Address:
+    """Returns where a candidate is, its name resolved to `host`."""
+    if candidate.transport is Transport.TCP:
+        return TcpAddress(host, candidate.port)
+    return Address(host, candidate.port)
+
+
 def pair_priority(controlling: int, controlled: int) -> int:
     """Returns a pair's priority from its candidates' priorities (RFC 8445 §6.1.2.3)."""
     low, high = (controlling, controlled) if controlling < controlled else (controlled, controlling)
@@ -75,10 +111,11 @@ def pair_priority(controlling: int, controlled: int) -> int:
 class LocalPreferences:
     """Hands out distinct local preferences, IPv6 and IPv4 alternating, costly interfaces last (RFC 8421 §4)."""
 
-    __slots__ = ("_seen", "_used")
+    __slots__ = ("_seen", "_seen_tcp", "_used")
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, bool], int] = {}
+        self._seen_tcp: dict[tuple[int, bool], int] = {}
         self._used: set[tuple[CandidateType, int, int]] = set()
 
     def for_address(self, address: Address, cost: int, component: int) -> int:
@@ -89,6 +126,14 @@ class LocalPreferences:
         step = 2 * count + (0 if address.is_ipv6 else 1)
         wanted = MAX_LOCAL_PREFERENCE - min(max(cost, 0), MAX_COST) * COST_STEP - step
         return self.unique(CandidateType.HOST, wanted, component)
+
+    def for_listener(self, address: Address, cost: int, component: int) -> int:
+        """Returns what RFC 6544 §4.2 calls other-pref of a new TCP listener, ordered as datagram sockets are."""
+        family = (component, address.is_ipv6)
+        count = self._seen_tcp.get(family, 0)
+        self._seen_tcp[family] = count + 1
+        step = 2 * count + (0 if address.is_ipv6 else 1)
+        return max(MAX_OTHER_PREFERENCE - min(max(cost, 0), MAX_COST) * TCP_COST_STEP - step, 0)
 
     def unique(self, kind: CandidateType, wanted: int, component: int) -> int:
         """Returns `wanted`, or the next lower one not used yet for this type and component (RFC 8445 §5.1.2.1)."""

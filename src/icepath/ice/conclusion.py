@@ -80,6 +80,7 @@ class Conclusion:
         is_running = generation.checklist.state is _RUNNING
         if is_running and len(generation.concluded) == len(stream.components):
             generation.checklist.state = _COMPLETED
+            self._close_connections(generation)
         if generation is stream.current and stream.is_selected:
             self._core.timers.cancel(TimerKey(TimerKind.PATIENCE, stream.id))
             self._core.timers.cancel(TimerKey(TimerKind.RECHECK, stream.id))
@@ -91,7 +92,22 @@ class Conclusion:
             socket.relay.allocation.bind_channel(pair.remote_address, now=now)
             self._core.settle(socket.relay, now=now)
 
-    def on_lost(self, stream: Stream, generation: Generation, pair: CandidatePair) -> None:
+    def _close_connections(self, generation: Generation) -> None:
+        """Closes the TCP connections that were not chosen (RFC 6544 §8), unless one of them may be wanted later."""
+        if generation.renomination is not None:
+            return
+        for other in list(generation.checklist.pairs.values()):
+            if other.is_tcp and not other.is_nominated:
+                self._consent.unwatch(other)
+                discard_pair(self._core, generation, other)
+
+    def on_lost(
+        self,
+        stream: Stream,
+        generation: Generation,
+        pair: CandidatePair,
+        cause: Cause = Cause.CONSENT_EXPIRED,
+    ) -> None:
         """Takes the end of a pair's consent: it MUST NOT be used again under these credentials (RFC 7675 §5.1)."""
         self._consent.unwatch(pair)
         discard_pair(self._core, generation, pair)
@@ -105,7 +121,7 @@ class Conclusion:
         is_concluded = pair.component in generation.concluded and pair.component not in generation.nominated
         if is_concluded and generation is stream.current and not self.selection.has_other(generation, pair.component):
             # RFC 8445 §8.1.1, §12.1: no other pair may be nominated, and data goes on a selected pair only.
-            self._fail(stream, Cause.CONSENT_EXPIRED)
+            self._fail(stream, cause)
 
     # -- nomination ---------------------------------------------------------------------------------------------
 

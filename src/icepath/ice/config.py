@@ -110,6 +110,8 @@ class AgentConfig:
     """Reaches TURN servers by TCP and TLS only, and the other side by those: nothing is sent by UDP (RFC 8828 §5.2)."""
     rewrite: tuple[RewriteRule, ...] = ()
     """Under which other addresses our hosts are reached; of the rules that hold for a host, the first counts."""
+    tcp: bool = False
+    """Has TCP candidates too, and takes those of the other side (RFC 6544)."""
     pacing: Seconds = MIN_PACING
     """Ta as proposed to the other side."""
     patience: Seconds = DEFAULT_PATIENCE
@@ -123,6 +125,8 @@ class AgentConfig:
     """Per stream; as many again may be learnt from checks, so that no flood of useless ones shuts the real one out."""
     max_early_checks: int = 32
     """Checks kept until the remote description comes, per stream."""
+    max_connections: int = 32
+    """TCP connections taken from the other side, or from whoever comes; strangers are closed first."""
     challenges: tuple[tuple[str, Challenge], ...] = ()
     """Realm and nonce that servers gave earlier, by URI: saves a round trip."""
     close_timeout: Seconds = 1.0
@@ -157,11 +161,14 @@ class AgentConfig:
             raise InvalidArgument(
                 f"patience {self.patience} s, recheck interval {self.recheck_interval} s: finite, not below 0"
             )
+        if self.tcp and (self.lite or self.relay_only):
+            raise InvalidArgument("tcp: neither for a lite agent yet nor with relay_only, as relays carry UDP only")
         if self.lite:
             self._check_lite()
         if self.streams_only and not self.relay_only:
             raise InvalidArgument("streams only: with relay_only, for all else is sent by UDP")
-        if min(self.max_pairs, self.max_remote_candidates, self.max_early_checks, self.warm_pairs + 1) < 1:
+        limits = (self.max_pairs, self.max_remote_candidates, self.max_early_checks, self.max_connections)
+        if min(*limits, self.warm_pairs + 1) < 1:
             raise InvalidArgument("limits must be at least 1, warm pairs at least 0")
 
     def _check_lite(self) -> None:

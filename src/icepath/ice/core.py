@@ -15,29 +15,33 @@ from icepath.entropy import tie_breaker
 from icepath.ice.candidate import Foundations, LocalPreferences
 from icepath.ice.checklist import ChecklistSet
 from icepath.ice.config import MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
+from icepath.ice.connection import Connection
 from icepath.ice.embedding import HeldAnswer, exchanges
 from icepath.ice.events import AgentEvent, EmbeddedReceived, PolicyFailed, RoleChanged
 from icepath.ice.pacer import Pacer, ReserveSlot
-from icepath.ice.pair import CandidatePair, PairCounts
+from icepath.ice.pair import CandidatePair, PairCounts, PairKey
 from icepath.ice.stream import Generation, Stream
 from icepath.machine import (
     Close,
     Connect,
     Datagram,
     DatagramDropped,
+    DropReason,
     Event,
     FlowKey,
     Handle,
     LocalAddress,
     MachineClosed,
+    Transport,
 )
-from icepath.net import Address, Instant, RandomBytes, Seconds
+from icepath.net import Address, Instant, RandomBytes, Seconds, TcpAddress
 from icepath.outbox import Outbox
 from icepath.stun.transaction import TransactionTable
 from icepath.timers import Timers
 from icepath.turn.client.allocation import Allocation
 from icepath.turn.client.events import AllocationEvent
 from icepath.turn.client.routes import Route
+from icepath.wire.framing import MAX_FRAME
 from icepath.wire.message import Message, TransactionId
 
 TRANSACTION_ID_LENGTH = 12
@@ -58,6 +62,7 @@ class TimerKind(IntEnum):
     ALLOCATION = auto()
     PROBE = auto()
     EMBEDDED = auto()
+    CONNECTION = auto()
 
 
 class TimerKey(NamedTuple):
@@ -69,6 +74,7 @@ class TimerKey(NamedTuple):
 
 _TRANSACTIONS: Final = TimerKey(TimerKind.TRANSACTIONS)
 _CONTROLLING: Final = Role.CONTROLLING
+_TCP: Final = Transport.TCP
 
 
 @final
@@ -98,14 +104,15 @@ class Relay:
 
 @final
 class Socket:
-    """Is one local address to send from: a host socket, or a relayed address."""
+    """Is one local address to send from: a host socket, a relayed address, or a TCP listener."""
 
-    __slots__ = ("address", "component", "cost", "interface", "preference", "relay", "stream", "use")
+    __slots__ = ("address", "component", "cost", "interface", "is_tcp", "preference", "relay", "stream", "use")
 
     def __init__(
         self, local: LocalAddress, *, stream: int, component: int, preference: int, relay: Relay | None = None
     ) -> None:
-        self.address = local.address
+        self.is_tcp = local.transport is _TCP
+        self.address: Address = TcpAddress(*local.address) if self.is_tcp else local.address
         self.interface = local.interface
         self.cost = local.cost
         self.use = local.use
@@ -171,8 +178,9 @@ class Core:
         self.sockets: dict[Address, Socket] = {}
         self.relays: dict[int, Relay] = {}
         self.relays_by_path: dict[tuple[Address, Address], Relay] = {}
-        # By the byte streams and associations that their allocations opened.
-        self.relays_by_handle: dict[Handle, Relay] = {}
+        self.relays_by_handle: dict[Handle, Relay] = {}  # by the byte streams and associations that they opened
+        self.connections: dict[PairKey, Connection] = {}  # TCP, by the pair that each is of, or would be
+        self.connections_by_handle: dict[Handle, Connection] = {}
         # Remote hosts, by stream, that relays are to hear from: asked for behind the check that goes first.
         self.unpermitted: list[tuple[int, str]] = []
         # What allocations reported, until the agent has taken it in.
@@ -188,8 +196,7 @@ class Core:
         self.has_changed = False
         # and that may have made an ordinary check possible; cleared when none was found.
         self.may_check = False
-        # When the transaction table was last found to want its turn.
-        self._armed: Instant | None = None
+        self._armed: Instant | None = None  # when the transaction table was last found to want its turn
         self._last_id = 0
 
     def touch(self) -> None:
@@ -263,18 +270,28 @@ class Core:
         """Draws a transaction identifier (RFC 8489 §5)."""
         return TransactionId(self.random_bytes(TRANSACTION_ID_LENGTH))
 
-    def transmit(self, local: Address, remote: Address, payload: bytes, *, now: Instant) -> None:
-        """Sends from a host socket, or through the relay whose address `local` is."""
+    def transmit(self, local: Address, remote: Address, payload: bytes, is_data: bool = False, *, now: Instant) -> None:
+        """Sends from a host socket, through the relay whose address `local` is, or on the connection there is."""
         socket = self.sockets.get(local)
         if socket is None:
             return
         if socket.relay is None:
-            self.outbox.put(Datagram(local, remote, payload))
+            if socket.is_tcp:
+                self._transmit_framed(PairKey(local, remote), payload, is_data, now=now)
+            else:
+                self.outbox.put(Datagram(local, remote, payload))
             return
         allocation = socket.relay.allocation
         if allocation.relayed and allocation.is_permitted(remote.host):  # either may just have been lost
             allocation.send(remote, payload, now=now)
             self.settle(socket.relay, now=now)
+
+    def _transmit_framed(self, key: PairKey, payload: bytes, is_data: bool, *, now: Instant) -> None:
+        connection = self.connections.get(key)
+        if len(payload) > MAX_FRAME:
+            self.outbox.drop(DropReason.LIMIT, remote=key.remote, now=now)
+        elif connection is not None and connection.is_open:
+            self.outbox.put(connection.framed(payload, is_data=is_data))
 
     def settle(self, relay: Relay, *, now: Instant) -> None:
         """Drains an allocation and stores its deadline."""

@@ -226,6 +226,9 @@ class Gatherer:
     def add_socket(self, socket: Socket) -> None:
         """Announces the host candidate and puts the servers to be asked from there into the queue."""
         self.is_done = False
+        if socket.is_tcp:
+            self._local.add_listener(socket)
+            return
         if socket.use is not SocketUse.RELAYS:
             self._local.add_host(socket)
         for group in self._groups:
@@ -246,10 +249,10 @@ class Gatherer:
         self._local_ended = True
 
     def _ask_from(self, socket: Socket, group: ServerGroup) -> None:
-        # A socket serves for relays, for all else, or for both.
+        # A socket serves for relays, for all else, or for both; a TCP listener asks nobody.
         aside = SocketUse.SHARED if group.is_turn else SocketUse.RELAYS
         is_wanted = socket.use is not aside and (group.is_turn or not self._core.config.relay_only)
-        if socket.relay is not None or group.has_failed or group.is_resolving or not is_wanted:
+        if socket.relay is not None or socket.is_tcp or group.has_failed or group.is_resolving or not is_wanted:
             return
         routes = [route for route in group.routes(socket.address) if group.is_turn or route.is_datagram]
         if not routes:
@@ -367,7 +370,7 @@ class Gatherer:
         """Asks for the socket's own family, and for the other one where no socket of ours is of it."""
         own = AddressFamily.IPV6 if socket.address.is_ipv6 else AddressFamily.IPV4
         for other in self._core.sockets.values():
-            if other.relay is None and not same_family(other.address, socket.address):
+            if other.relay is None and not other.is_tcp and not same_family(other.address, socket.address):
                 return (own,)
         return (AddressFamily.IPV4, AddressFamily.IPV6)
 

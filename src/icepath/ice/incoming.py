@@ -32,7 +32,7 @@ from icepath.wire.attributes import (
     Username,
     XorMappedAddress,
 )
-from icepath.wire.candidate_line import Candidate, CandidateType, Foundation
+from icepath.wire.candidate_line import Candidate, CandidateType, Foundation, TcpType
 from icepath.wire.integrity import Integrity, IntegrityKey
 from icepath.wire.message import Message, MessageClass, Method, encode_message, verify
 
@@ -289,14 +289,16 @@ class Incoming:
         candidate = Candidate(
             foundation=Foundation(f"{LEARNT_FOUNDATION}{self._learnt_count}"),
             component=socket.component,
-            transport=Transport.UDP,
+            transport=Transport.TCP if socket.is_tcp else Transport.UDP,
             priority=check.priority,
             host=check.remote.host,
             port=check.remote.port,
             type=CandidateType.PEER_REFLEXIVE,
+            tcp_type=TcpType.ACTIVE if socket.is_tcp else None,
         )
         generation.remote_candidates[check.remote, socket.component] = candidate
-        self._core.unpermitted.append((stream.id, check.remote.host))
+        if not socket.is_tcp:
+            self._core.unpermitted.append((stream.id, check.remote.host))
         return candidate
 
     def _trigger(self, generation: Generation, pair: CandidatePair) -> None:

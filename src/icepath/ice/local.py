@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, final
 
-from icepath.ice.candidate import LocalCandidate, candidate_priority
+from icepath.ice.candidate import ACTIVE_PORT, LocalCandidate, candidate_priority, tcp_priority
 from icepath.ice.config import AgentConfig
 from icepath.ice.core import Core, Relay, Socket
 from icepath.ice.events import AddressHidden, CandidateGathered
@@ -17,8 +17,8 @@ from icepath.ice.rewriting import RewriteMode, find_rule
 from icepath.ice.stream import Generation
 from icepath.machine import LocalAddress, Transport
 from icepath.mdns.names import local_name
-from icepath.net import Address, same_family
-from icepath.wire.candidate_line import Candidate, CandidateType
+from icepath.net import Address, TcpAddress, same_family
+from icepath.wire.candidate_line import Candidate, CandidateType, TcpType
 
 # RFC 8839 §9.1, draft-ietf-mmusic-mdns-ice-candidates §3.1.2.2: what a hidden related address has for a port.
 DISCARD_PORT: Final = 9
@@ -36,6 +36,34 @@ class LocalSide:
         self._core = core
         # Draft §3.1.1: each address has one name of its own, for as long as the agent lives.
         self._names: dict[str, str] = {}
+
+    def add_listener(self, socket: Socket) -> None:
+        """Adds the passive candidate of a TCP listener, and its host's active one (RFC 6544 §4.1)."""
+        active = TcpAddress(socket.address.host, ACTIVE_PORT)
+        rule = find_rule(self._core.config.rewrite, socket.address.host)
+        generation = self._core.streams[socket.stream].current
+        for tcp_type, address in ((TcpType.ACTIVE, active), (TcpType.PASSIVE, socket.address)):
+            if generation.local_at(address, socket.component) is None:
+                candidate = self._make_tcp(socket, tcp_type, address)
+                if rule is not None and rule.mode == RewriteMode.REPLACE:
+                    candidate = replace(candidate, host=rule.external)
+                elif self._core.config.hide_host_addresses and self._core.config.tell_hosts:
+                    candidate = replace(candidate, host=self._name_of(address.host))
+                self._announce(socket, LocalCandidate(candidate, socket.address))
+
+    def _make_tcp(self, socket: Socket, tcp_type: TcpType, address: Address) -> Candidate:
+        kind = CandidateType.HOST
+        return Candidate(
+            foundation=self._core.foundations.of(kind, address.host, "", Transport.TCP),
+            component=socket.component,
+            transport=Transport.TCP,
+            priority=tcp_priority(kind, tcp_type, socket.preference, socket.component),
+            host=address.host,
+            port=address.port,
+            type=kind,
+            tcp_type=tcp_type,
+            ufrag=self._core.streams[socket.stream].current.credentials.ufrag,
+        )
 
     def add_host(self, socket: Socket) -> None:
         """Adds the candidate of a host socket."""

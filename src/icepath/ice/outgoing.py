@@ -10,15 +10,14 @@ from enum import Enum, auto
 from typing import Final, NamedTuple, final
 
 from icepath.entropy import tie_breaker
-from icepath.ice.candidate import LocalCandidate, candidate_priority
+from icepath.ice.candidate import LocalCandidate, candidate_priority, tcp_priority
 from icepath.ice.config import Role, RtoView
 from icepath.ice.core import Check, Core, Purpose
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.pairing import drop_flow
 from icepath.ice.stream import Generation
-from icepath.machine import Transport
-from icepath.net import Address, Instant
-from icepath.stun.transaction import Match, RetransmissionPolicy
+from icepath.net import Address, Instant, TcpAddress
+from icepath.stun.transaction import RELIABLE_TRANSPORT, Match, RetransmissionPolicy
 from icepath.wire.attributes import (
     Attribute,
     ErrorCode,
@@ -60,7 +59,11 @@ def check_attributes(
     """Returns the priority and the attributes of a Binding request on this pair (RFC 8445 §7.1, §7.2.2)."""
     assert generation.remote is not None
     socket = core.sockets[pair.local.base]
-    priority = candidate_priority(CandidateType.PEER_REFLEXIVE, socket.preference, pair.component)
+    tcp_type = pair.local.candidate.tcp_type
+    if tcp_type is None:
+        priority = candidate_priority(CandidateType.PEER_REFLEXIVE, socket.preference, pair.component)
+    else:
+        priority = tcp_priority(CandidateType.PEER_REFLEXIVE, tcp_type, socket.preference, pair.component)
     attributes: list[Attribute] = [
         Username(f"{generation.remote.ufrag}:{generation.credentials.ufrag}"),
         Priority(priority),
@@ -113,7 +116,7 @@ class Outgoing:
             payload=payload,
             key=remote.key,
             context=Check(pair, core.role, priority, use_candidate, nomination),
-            policy=RetransmissionPolicy(rto=rto),
+            policy=RELIABLE_TRANSPORT if pair.is_tcp else RetransmissionPolicy(rto=rto),
             now=now,
         )
         core.transmit(pair.local.base, pair.remote_address, payload, now=now)
@@ -188,6 +191,9 @@ class Outgoing:
     def _mapped_candidate(self, generation: Generation, check: Check, mapped: Address) -> LocalCandidate:
         """Returns the local candidate with the mapped address: a known one, or a peer-reflexive one learnt now."""
         pair = check.pair
+        transport = pair.local.candidate.transport
+        if pair.is_tcp:
+            mapped = TcpAddress(*mapped)
         if pair.local.is_at(mapped):
             return pair.local
         known = generation.local_at(mapped, pair.component)
@@ -197,14 +203,15 @@ class Outgoing:
         kind = CandidateType.PEER_REFLEXIVE
         base = pair.local.base
         candidate = Candidate(
-            foundation=self._core.foundations.of(kind, base.host, "", Transport.UDP),
+            foundation=self._core.foundations.of(kind, base.host, "", transport),
             component=pair.component,
-            transport=Transport.UDP,
+            transport=transport,
             priority=check.priority,
             host=mapped.host,
             port=mapped.port,
             type=kind,
-            related_address=base,
+            related_address=Address(*base),
+            tcp_type=pair.local.candidate.tcp_type,
             ufrag=generation.credentials.ufrag,
         )
         local = LocalCandidate(candidate, base)

@@ -8,13 +8,15 @@ so it is the same object with `valid` set. RFC 8445 §6.1.2.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import NamedTuple, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 from icepath.ice.candidate import LocalCandidate, pair_priority
-from icepath.machine import FlowKey
+from icepath.machine import FlowKey, Transport
 from icepath.net import Address, Instant, Seconds, is_loopback, same_family
-from icepath.wire.candidate_line import Candidate, Foundation
+from icepath.wire.candidate_line import Candidate, Foundation, TcpType
 from icepath.wire.message import TransactionId
+
+_TCP: Final = Transport.TCP
 
 PairFoundation: TypeAlias = tuple[Foundation, Foundation]
 
@@ -93,6 +95,7 @@ class CandidatePair:
         "id",
         "is_controlling",
         "is_nominated",
+        "is_tcp",
         "key",
         "last_heard",
         "local",
@@ -126,9 +129,9 @@ class CandidatePair:
         self.remote = remote
         self.remote_address = remote_address
         self.key = PairKey(local.base, remote_address)
-        self.stream = stream
-        self.generation = generation
+        self.stream, self.generation = stream, generation
         self.component = local.candidate.component
+        self.is_tcp = local.candidate.transport is _TCP
         self.state = PairState.FROZEN
         self.priority = 0
         self.transaction_id: TransactionId | None = None
@@ -207,7 +210,17 @@ def may_pair(local: LocalCandidate, remote: Candidate, remote_address: Address, 
         return False
     if local.base == remote_address and not is_shared:
         return False
+    if mine.transport is _TCP and not is_opened_by(mine, remote):
+        return False
     return is_ipv6_link_local(local.base) == is_ipv6_link_local(remote_address)
+
+
+def is_opened_by(mine: Candidate, remote: Candidate) -> bool:
+    """Says whether it is ours to open a connection between the two: then the pair is on the checklist (RFC 6544 §6.2).
+
+    Pairs whose local candidate is passive are pruned: they come with the checks on connections that come in.
+    """
+    return mine.tcp_type is TcpType.ACTIVE and remote.tcp_type is TcpType.PASSIVE
 
 
 def is_ipv6_link_local(address: Address) -> bool:

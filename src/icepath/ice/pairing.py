@@ -6,18 +6,24 @@ RFC 8445 §6.1.2.4's pruning done beforehand. RFC 8445 §6.1.2.2; RFC 8838 §10 
 
 from __future__ import annotations
 
-from icepath.ice.candidate import LocalCandidate, is_learnt
+from icepath.ice.candidate import ACTIVE_PORT, LocalCandidate, is_learnt
 from icepath.ice.core import Core, Socket
 from icepath.ice.pair import CandidatePair, PairKey, PairState, may_pair
 from icepath.ice.stream import Generation, Stream
+from icepath.ice.tcp import can_check, release
 from icepath.machine import DropFlow, FlowKey, SocketUse
-from icepath.net import Address, Instant
+from icepath.net import Address, Instant, TcpAddress
 from icepath.wire.candidate_line import Candidate
 
 
 def base_candidate(generation: Generation, socket: Socket) -> LocalCandidate | None:
     """Returns the candidate whose base the socket is; None for a host socket that is not announced (relay-only)."""
     return generation.local_at(socket.address, socket.component)
+
+
+def active_candidate(generation: Generation, socket: Socket) -> LocalCandidate | None:
+    """Returns the active candidate of a listener's host: whom its connections are opened for (RFC 6544 §4.1)."""
+    return generation.local_at(TcpAddress(socket.address.host, ACTIVE_PORT), socket.component)
 
 
 def is_passive(core: Core, generation: Generation) -> bool:
@@ -55,7 +61,7 @@ def permit_remotes(core: Core, *, now: Instant) -> None:
 
 
 def _form(core: Core, generation: Generation, socket: Socket, candidate: Candidate, address: Address) -> None:
-    local = base_candidate(generation, socket)
+    local = active_candidate(generation, socket) if socket.is_tcp else base_candidate(generation, socket)
     if local is None or not may_pair(local, candidate, address, is_shared=socket.use is SocketUse.SHARED):
         return
     if socket.relay is not None and candidate.is_name:
@@ -89,6 +95,8 @@ def make_pair(
     removed = core.checklists.insert(pair)
     if removed is not None and removed.transaction_id is not None:
         core.transactions.stop_retransmitting(removed.transaction_id)
+    if removed is not None and removed.is_tcp:
+        release(core, removed)
     return None if removed is pair else pair
 
 
@@ -102,6 +110,8 @@ def discard_pair(core: Core, generation: Generation, pair: CandidatePair) -> Non
     drop_flow(core, pair)
     pair.valid = None
     pair.counts.hand_over(core.counts_besides(pair.stream, pair.component))
+    if pair.is_tcp:
+        release(core, pair)
 
 
 def drop_flow(core: Core, pair: CandidatePair) -> None:
@@ -121,7 +131,7 @@ def flow_key(core: Core, pair: CandidatePair) -> FlowKey | None:
         return None
     relay = socket.relay
     if relay is None:
-        return FlowKey(pair.local.base, pair.remote_address)
+        return None if pair.is_tcp else FlowKey(pair.local.base, pair.remote_address)
     if not relay.allocation.route.is_datagram:
         return None  # what comes by a byte stream is cut into messages first
     channel = relay.allocation.channel_of(pair.remote_address)
@@ -133,4 +143,6 @@ def can_send(core: Core, pair: CandidatePair) -> bool:
     socket = core.sockets.get(pair.local.base)
     if socket is None:
         return False
+    if pair.is_tcp:
+        return can_check(core, pair)
     return socket.relay is None or socket.relay.allocation.is_permitted(pair.remote_address.host)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final, final
 
 from icepath.errors import InvalidState
+from icepath.ice.candidate import transport_address
 from icepath.ice.config import Role
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.embedding import OPTION
@@ -98,7 +99,7 @@ class RemoteSide:
         if not self._is_wanted(stream, generation, candidate):
             self._core.outbox.drop(DropReason.BAD_CANDIDATE, now=now)
         elif not candidate.is_name:
-            self._add(stream, generation, candidate, Address(candidate.host, candidate.port), now=now)
+            self._add(stream, generation, candidate, transport_address(candidate, candidate.host), now=now)
         elif len(self._names) >= MAX_NAMES:
             self._core.outbox.drop(DropReason.LIMIT, now=now)
         else:
@@ -107,7 +108,9 @@ class RemoteSide:
             self._core.outbox.put(Resolve(handle, candidate.host))
 
     def _is_wanted(self, stream: Stream, generation: Generation, candidate: Candidate) -> bool:
-        if candidate.transport is not Transport.UDP or candidate.component not in stream.components:
+        if candidate.component not in stream.components:
+            return False
+        if candidate.transport is Transport.TCP and not (self._core.config.tcp and candidate.tcp_type is not None):
             return False
         if generation.remote_ended and generation.renomination is None:
             # RFC 8838 §14: "it MUST ignore any newly received candidates". With renomination a side that joins another
@@ -127,7 +130,7 @@ class RemoteSide:
         if isinstance(answer, Failed) or not answer.answers or not is_wanted:
             self._core.outbox.drop(DropReason.BAD_CANDIDATE, now=now)
             return True
-        address = Address(self._best_host(stream, answer), candidate.port)
+        address = transport_address(candidate, self._best_host(stream, answer))
         self._add(stream, generation, candidate, address, now=now)
         return True
 
@@ -161,7 +164,9 @@ class RemoteSide:
         if known is not None:
             generation.learnt -= {key}
             self._identify(generation, candidate, address)
-        if not candidate.is_name:  # see pairing.py: what is behind a name is no server's business
+        if (
+            candidate.transport is Transport.UDP and not candidate.is_name
+        ):  # see pairing.py: what is behind a name is no server's business
             core.unpermitted.append((stream.id, address.host))
         if generation.remote is not None:
             pair_remote(core, stream, candidate, address)

@@ -12,8 +12,9 @@ from typing import Final, final
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.gathering import Gatherer
 from icepath.ice.outgoing import Outgoing
-from icepath.ice.pair import CandidatePair
+from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.pairing import can_send
+from icepath.ice.tcp import connect, is_open
 from icepath.net import Instant
 
 SERVERS_FIRST: Final = 2
@@ -68,7 +69,13 @@ class Scheduler:
         # From here on servers and checks take turns.
         self._asks_in_a_row = SERVERS_FIRST - 1
         generation = core.generation_of(pair)
-        if generation is not None and pair.local.base in core.sockets:
+        if generation is None or pair.local.base not in core.sockets:
+            return
+        if pair.is_tcp and not is_open(core, pair):
+            # RFC 6544 §4.1: "the connection gets opened when the transaction is performed"; the check follows at once.
+            pair.state = PairState.IN_PROGRESS
+            connect(core, pair, now=now)
+        else:
             self._outgoing.send(generation, pair, now=now)
 
     def _is_ready(self, pair: CandidatePair) -> bool:

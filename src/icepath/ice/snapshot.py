@@ -10,6 +10,7 @@ from icepath.ice.local import is_told
 from icepath.ice.pair import CandidatePair
 from icepath.ice.renomination import OPTIONS
 from icepath.ice.stream import Stream
+from icepath.net import Address
 from icepath.wire.fragment import Description
 
 MILLISECONDS = 1000
@@ -24,8 +25,8 @@ def pair_snapshot(core: Core, pair: CandidatePair) -> PairSnapshot:
         component=pair.component,
         local=pair.reported_local.candidate,
         remote=pair.remote,
-        local_base=pair.local.base,
-        remote_address=pair.remote_address,
+        local_base=Address(*pair.local.base) if pair.is_tcp else pair.local.base,
+        remote_address=Address(*pair.remote_address) if pair.is_tcp else pair.remote_address,
         state=pair.state,
         priority=pair.priority,
         is_valid=pair.is_valid,

@@ -78,6 +78,11 @@ class TcpStack:
         """Returns the bound ports, oldest first."""
         return tuple(self._ports.values())
 
+    @property
+    def connections(self) -> int:
+        """Returns how many connections there are, from the first SYN to the last answer."""
+        return len(self._connections)
+
     def port(self, local: Address) -> TcpPort | None:
         """Returns the port that is bound there."""
         return self._ports.get(local)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from icepath.aio.path import CandidatePair
@@ -35,3 +37,9 @@ def test_a_summary_names_types_and_round_trip_time() -> None:
     pair = CandidatePair(a_candidate(SRFLX), a_candidate(HOST, "192.0.2.2"), 0.0412)
     assert pair.summary() == "srflx 192.0.2.1:7 <-> host 192.0.2.2:7, rtt 41.2 ms"
     assert CandidatePair(pair.local, pair.remote).summary() == "srflx 192.0.2.1:7 <-> host 192.0.2.2:7"
+
+
+def test_a_path_says_when_it_is_over_tcp() -> None:
+    ours, theirs = a_candidate(HOST), a_candidate(HOST, "192.0.2.2")
+    over_tcp = CandidatePair(replace(ours, transport=Transport.TCP), replace(theirs, transport=Transport.TCP))
+    assert over_tcp.kind == "direct, over TCP"

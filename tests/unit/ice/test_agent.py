@@ -62,6 +62,7 @@ from unit.ice.builders import (
     reply,
     server_at,
 )
+from unit.ice.tcp_table import TcpTable
 
 # -- verbs ---------------------------------------------------------------------------------------------------------
 
@@ -69,7 +70,7 @@ from unit.ice.builders import (
 @pytest.mark.parametrize(
     ("local", "component", "complaint"),
     [
-        (LocalAddress(HOST, transport=Transport.TCP), 1, "only UDP"),
+        (LocalAddress(HOST, transport=Transport.TCP), 1, "says no tcp"),
         (LocalAddress(ELSEWHERE), 2, "component 2"),
     ],
 )
@@ -443,12 +444,12 @@ def test_what_a_byte_stream_says_is_taken_in() -> None:
     assert len(table.events(ServerFailed)) == 1
 
 
-def test_nobody_accepts_anything_yet() -> None:
+def test_without_a_listener_nothing_is_accepted() -> None:
     table = Table()
     table.host()
     table.take()
     table.agent.receive(Accepted(Handle(-1), HOST, HOST, REMOTE), now=0.1)
-    assert table.drops() == [DropReason.UNKNOWN_HANDLE]
+    assert table.drops() == [DropReason.UNKNOWN_LOCAL_ADDRESS]
 
 
 def test_an_unreachable_name_is_no_address() -> None:
@@ -575,3 +576,21 @@ class TestEmbedding:
         assert [each.payload for each in table.sent()] == [b"\x16one", b"\x16two"]
         table.agent.flights.finish(sent_last=False, now=1.0)
         assert table.sent() == []
+
+
+def test_connections_have_deadlines() -> None:
+    table = TcpTable()
+    table.listen()
+    table.accept()
+    table.agent.handle_timeout(now=10.0)
+    assert table.closes() == [Close(Handle(-1), abort=True)]
+
+
+def test_a_listener_may_have_the_address_of_a_socket() -> None:
+    table = TcpTable()
+    table.agent.add_local_address(LocalAddress(HOST), now=0.0)
+    table.listen()
+    with pytest.raises(InvalidArgument, match="known already"):
+        table.listen()
+    table.agent.remove_local_address(HOST, transport=Transport.TCP, now=0.0)
+    assert [candidate.transport for candidate in table.agent.local_description().candidates] == [Transport.UDP]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from icepath.entropy import IceCredentials, Secret
 from icepath.errors import Cause, InvalidState
 from icepath.ice.config import AgentConfig, Role
 from icepath.ice.events import (
@@ -22,6 +23,7 @@ from icepath.ice.pair import PairState
 from icepath.lab.encounter import Encounter, Plan
 from icepath.machine import (
     Bytes,
+    Close,
     Closed,
     CloseReason,
     Datagram,
@@ -46,9 +48,10 @@ from icepath.wire.attributes import (
     DtlsInStun,
     DtlsInStunAcknowledgement,
     ErrorCode,
+    Username,
     XorMappedAddress,
 )
-from icepath.wire.candidate_line import CandidateType
+from icepath.wire.candidate_line import CandidateType, Foundation
 from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.fragment import Description
 from icepath.wire.message import MessageClass, Method, TransactionId, encode_message
@@ -68,6 +71,7 @@ from unit.ice.builders import (
     reply,
     server_at,
 )
+from unit.ice.tcp_table import TcpTable, tcp_candidate, tcp_config
 
 
 @pytest.mark.parametrize(
@@ -471,3 +475,79 @@ def test_an_error_says_nothing_of_what_rides_on_checks() -> None:
     table.agent.set_remote_description(described, now=0.0)
     table.answer(table.last_request(), code=487, now=0.1)
     assert table.last_request(after=0.1).get(DtlsInStun) == DtlsInStun(b"")
+
+
+class TestConnections:
+    @pytest.mark.rfc("6544", "7.1")
+    def test_a_connection_that_opens_sends_the_check_it_is_for(self) -> None:
+        table = TcpTable()
+        handle = table.connect_over_tcp()
+        assert states(table)[-1] is State.COMPLETED
+        table.hear(handle, b"\x80data", now=1.0)
+        assert table.events(DataReceived) == [DataReceived(1, 1, b"\x80data")]
+        table.hang_up(handle, now=1.0)
+        assert states(table)[-1] is State.FAILED
+
+    def test_one_that_opens_after_its_pair_has_begun_anew_waits_for_the_check_that_is_due(self) -> None:
+        table = TcpTable()
+        table.listen()
+        table.meet_over_tcp()
+        (connect,) = table.connects()
+        table.agent.restart(IceCredentials("newufrag", Secret("new-password-of-24-charss")), now=0.1)
+        assert table.closes() == [Close(connect.handle)]
+        table.open(connect.handle, now=0.2)
+        assert table.drops() == [DropReason.UNKNOWN_HANDLE]
+
+    def test_one_may_be_there_before_a_new_sessions_check(self) -> None:
+        table = TcpTable()
+        handle = table.connect_over_tcp()
+        table.agent.restart(IceCredentials("newufrag", Secret("new-password-of-24-charss")), now=1.0)
+        again = Description("theirnew", Secret("their-new-password-24char"), (tcp_candidate(),), pacing=5)
+        table.agent.set_remote_description(again, now=1.0)
+        run_to(table, 1.1)
+        assert len(table.connects()) == 1
+        assert table.last_request_on(handle).get(Username) == Username("theirnew:newufrag")
+        other = tcp_candidate(Address(REMOTE.host, 6000), foundation=Foundation("8"))
+        table.agent.add_remote_candidate(other, now=1.2)
+        run_to(table, 1.3)
+        table.open(table.connects()[1].handle, now=1.3)
+        assert len(table.frames(table.connects()[1].handle)) == 1
+        table.hang_up(handle, now=2.0)
+        assert states(table)[-1] is State.CHECKING
+
+    def test_of_one_that_is_accepted_the_check_counts_and_what_comes_with_its_end_does_not(self) -> None:
+        table = TcpTable(tcp_config(Role.CONTROLLED))
+        handle = table.connected_by_them()
+        table.hear(handle, b"\x80data", now=1.0)
+        assert table.events(DataReceived) == [DataReceived(1, 1, b"\x80data")]
+        table.agent.receive(Opened(handle, HOST, REMOTE), now=1.0)
+        forbidding = [ErrorCode(403, "")]
+        run_to(table, 6.0)  # the first consent check is out
+        refusal = reply(table.last_request_on(handle), forbidding, key=THEIR_KEY, is_error=True)
+        table.hear(handle, refusal, b"\x80too late", now=6.0)
+        assert table.closes() == [Close(handle)]
+        assert len(table.events(DataReceived)) == 1
+
+    def test_strangers_and_attempts_have_their_time(self) -> None:
+        table = TcpTable(tcp_config(Role.CONTROLLED))
+        table.listen()
+        stranger, early = table.accept(), table.accept(-2, remote=ELSEWHERE)
+        table.hear(early, check_from_remote(role=Role.CONTROLLING).data)
+        run_to(table, 25.0)
+        assert table.closes() == [Close(stranger, abort=True)]
+        table.meet_over_tcp(now=25.0)
+        run_to(table, 26.0)
+        table.hear(table.connects()[0].handle, b"?", now=26.0)
+        assert table.closes()[1:] == [Close(table.connects()[0].handle, abort=True)]
+        table.hang_up(early, now=26.0)
+        assert len(table.agent.snapshot().pairs) == 1
+
+    def test_an_end_during_a_check_fails_it(self) -> None:
+        table = TcpTable()
+        table.listen()
+        table.meet_over_tcp()
+        (connect,) = table.connects()
+        table.open(connect.handle)
+        table.agent.receive(Closed(connect.handle, CloseReason.RESET), now=0.1)
+        (pair,) = table.agent.snapshot().pairs
+        assert pair.state is PairState.FAILED

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from icepath.ice.candidate import (
+    ACTIVE_PORT,
     MAX_LOCAL_PREFERENCE,
     TYPE_PREFERENCE,
     Foundations,
@@ -14,11 +15,21 @@ from icepath.ice.candidate import (
     candidate_priority,
     is_learnt,
     pair_priority,
+    tcp_priority,
+    transport_address,
 )
 from icepath.machine import Transport
-from icepath.net import Address
-from icepath.wire.candidate_line import MAX_FOUNDATION_LENGTH, MAX_PRIORITY, Candidate, CandidateType, Foundation
+from icepath.net import Address, TcpAddress
+from icepath.wire.candidate_line import (
+    MAX_FOUNDATION_LENGTH,
+    MAX_PRIORITY,
+    Candidate,
+    CandidateType,
+    Foundation,
+    TcpType,
+)
 from unit.ice.builders import HOST, candidate, local_candidate
+from unit.ice.tcp_table import tcp_candidate
 
 HOST_KIND, REFLEXIVE, LEARNT, RELAY = (
     CandidateType.HOST,
@@ -181,3 +192,39 @@ class TestLocalCandidate:
         assert told.is_at(HOST)
         assert told.is_at(external)
         assert not told.is_at(Address("203.0.113.11", HOST.port))
+
+
+class TestTcp:
+    @pytest.mark.rfc("6544", "4.2")
+    def test_any_udp_but_a_relay_comes_before_tcp_and_that_before_a_relay(self) -> None:
+        best = tcp_priority(CandidateType.HOST, TcpType.ACTIVE, 8191, 1)
+        worst = tcp_priority(CandidateType.SERVER_REFLEXIVE, TcpType.SIMULTANEOUS_OPEN, 0, 256)
+        assert candidate_priority(CandidateType.SERVER_REFLEXIVE, 0, 256) > best
+        assert candidate_priority(CandidateType.RELAYED, 65535, 1) < worst
+
+    @pytest.mark.rfc("6544", "4.2")
+    def test_the_direction_is_in_the_priority(self) -> None:
+        assert tcp_priority(CandidateType.HOST, TcpType.ACTIVE, 8191, 1) == (90 << 24) + ((6 << 13) + 8191 << 8) + 255
+        assert tcp_priority(CandidateType.HOST, TcpType.PASSIVE, 0, 2) == (90 << 24) + (4 << 13 << 8) + 254
+
+    @pytest.mark.rfc("6544", "4.2")
+    def test_listeners_are_ordered_as_sockets_are(self) -> None:
+        preferences = LocalPreferences()
+        ipv4, ipv6 = Address("192.0.2.1", 1), Address("2001:db8::1", 1)
+        assert preferences.for_listener(ipv6, 0, 1) == 8191
+        assert preferences.for_listener(ipv4, 0, 1) == 8190
+        assert preferences.for_listener(ipv4, 10, 1) == 8191 - 640 - 3
+        assert preferences.for_listener(ipv4, 1000, 2) == 8191 - 6400 - 1
+
+    @pytest.mark.rfc("6544", "4.5")
+    def test_an_active_candidate_has_a_place_of_its_own(self) -> None:
+        base = TcpAddress("192.0.2.1", 4000)
+        active = tcp_candidate(Address(base.host, ACTIVE_PORT), TcpType.ACTIVE)
+        assert LocalCandidate(active, base).address == TcpAddress(base.host, 9)
+        assert LocalCandidate(replace(active, host="x.local"), base).address == TcpAddress(base.host, 9)
+        learnt = replace(active, host="203.0.113.7", port=7, type=CandidateType.PEER_REFLEXIVE)
+        assert LocalCandidate(learnt, base).address == TcpAddress("203.0.113.7", 7)
+
+    def test_where_a_candidate_is_tells_its_transport(self) -> None:
+        assert transport_address(tcp_candidate(), "192.0.2.9") == TcpAddress("192.0.2.9", 5000)
+        assert transport_address(candidate(), "192.0.2.9") == Address("192.0.2.9", 5000)

@@ -7,8 +7,11 @@ from icepath.ice.cause import cause_of_failure
 from icepath.ice.pair import CandidatePair
 from icepath.net import Address
 from icepath.wire.attributes import XorMappedAddress
+from icepath.wire.candidate_line import Candidate, TcpType
 from icepath.wire.message import decode_message
+from unit.ice.agent_table import run_to
 from unit.ice.builders import HOST, OWN_KEY, REMOTE, Bench, candidate, lite_config, reply, transaction_of
+from unit.ice.tcp_table import TcpTable, tcp_candidate
 
 
 def bench() -> tuple[Bench, CandidatePair]:
@@ -84,3 +87,18 @@ def test_a_lite_agent_that_was_never_checked_is_told_from_one_with_another_passw
     table.add_host()
     table.meet(candidate()).was_refused = was_refused
     assert cause(table) is (Cause.WRONG_PASSWORD if was_refused else Cause.NO_CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        (tcp_candidate(tcp_type=TcpType.ACTIVE), Cause.NO_CHECKS),
+        (tcp_candidate(Address("2001:db8::7", 9), TcpType.ACTIVE), Cause.NO_COMMON_FAMILY),
+    ],
+)
+def test_when_only_they_could_have_connected(theirs: Candidate, expected: Cause) -> None:
+    table = TcpTable()
+    table.listen()
+    table.meet_over_tcp(theirs)
+    run_to(table, 60.0)
+    assert table.agent.snapshot().cause is expected

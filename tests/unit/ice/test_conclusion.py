@@ -15,10 +15,12 @@ from icepath.ice.pair import CandidatePair, PairState
 from icepath.ice.renomination import Renomination
 from icepath.ice.restart import restart_stream
 from icepath.ice.stream import Generation
-from icepath.machine import DropFlow, FlowKey
+from icepath.machine import Close, DropFlow, FlowKey
 from icepath.net import Address, Instant
-from icepath.wire.candidate_line import CandidateType
+from icepath.wire.candidate_line import CandidateType, Foundation
+from unit.ice.agent_table import run_to
 from unit.ice.builders import HOST, RELAYED, REMOTE, Bench, candidate, config, lite_config
+from unit.ice.tcp_table import TcpTable, tcp_candidate
 
 SECOND_HOST = Address("192.0.2.1", 4002)
 SECOND_REMOTE = Address("198.51.100.7", 5002)
@@ -746,3 +748,21 @@ class TestRenomination:
         table.consent.unwatch(pair)
         table.conclusion.update(now=41.0)
         assert table.core.streams[1].active == {}
+
+
+@pytest.mark.rfc("6544", "8")
+def test_a_concluded_stream_closes_the_connections_that_were_not_chosen() -> None:
+    table = TcpTable()
+    table.listen()
+    other = Address(REMOTE.host, 6000)
+    table.meet_over_tcp(tcp_candidate(), replace(tcp_candidate(other, priority=1), foundation=Foundation("8")))
+    run_to(table, 0.02)
+    chosen, left = table.connects()
+    for connect in (left, chosen):
+        table.open(connect.handle, now=0.02)
+    table.answer_on(chosen.handle, now=0.03)
+    table.answer_on(left.handle, now=0.03)
+    run_to(table, 0.1)
+    table.answer_on(chosen.handle, now=0.1)
+    assert table.agent.snapshot().state is State.COMPLETED
+    assert table.closes() == [Close(left.handle)]

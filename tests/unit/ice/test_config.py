@@ -194,3 +194,10 @@ def test_streams_only_is_for_relays() -> None:
     assert make(relay_only=True, streams_only=True).streams_only
     with pytest.raises(InvalidArgument, match="relay_only"):
         make(streams_only=True)
+
+
+@pytest.mark.parametrize("name", ["lite", "relay_only"])
+def test_tcp_is_for_full_agents_that_tell_hosts(name: str) -> None:
+    assert make(tcp=True).tcp
+    with pytest.raises(InvalidArgument, match="tcp"):
+        make(tcp=True, **{name: True})

@@ -7,13 +7,13 @@ import pytest
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.ice.config import AgentConfig, Role, RtoView, Server, rto_by_rfc
-from icepath.ice.core import Core, TimerKey, TimerKind
+from icepath.ice.core import Core, Socket, TimerKey, TimerKind
 from icepath.ice.embedding import Embedding
 from icepath.ice.events import EmbeddedReceived, PolicyFailed, RoleChanged
 from icepath.ice.pairing import discard_pair
 from icepath.ice.restart import restart_stream
-from icepath.machine import Datagram, DatagramDropped, DropReason, FlowKey, Opened
-from icepath.net import Address
+from icepath.machine import Datagram, DatagramDropped, DropReason, FlowKey, LocalAddress, Opened, Transport
+from icepath.net import Address, TcpAddress
 from icepath.turn.client.events import Allocated, AllocationFailure, AllocationLost
 from icepath.wire.attributes import DtlsInStun, ErrorCode
 from icepath.wire.message import Method, decode_message
@@ -34,6 +34,7 @@ from unit.ice.builders import (
     seeded,
     server_at,
 )
+from unit.ice.tcp_table import TcpTable, tcp_config
 
 NEW = IceCredentials("newufrag", Secret("new-password-of-24-charss"))
 VIEW = RtoView(0.05, 40, 10)
@@ -389,3 +390,20 @@ class TestEmbedded:
             table.core.send_unsent(now=1.0)
         assert table.sent() == [Datagram(HOST, REMOTE, HELLO)]
         assert (pair.counts.datagrams_sent, pair.counts.octets_sent, pair.counts.last_sent) == (1, len(HELLO), 1.0)
+
+
+class TestConnections:
+    def test_what_a_connection_cannot_carry_is_dropped(self) -> None:
+        table = TcpTable()
+        handle = table.connect_over_tcp()
+        table.agent.send(bytes([0x80]) * 0xFFFF, now=1.0)
+        assert len(table.frames(handle)[-1]) == 0xFFFF
+        table.agent.send(bytes([0x80]) * 0x10000, now=1.0)
+        assert table.drops() == [DropReason.LIMIT]
+
+    def test_nothing_is_sent_where_there_is_none(self) -> None:
+        table = Bench(tcp_config())
+        socket = Socket(LocalAddress(HOST, transport=Transport.TCP), stream=1, component=1, preference=1)
+        table.core.sockets[socket.address] = socket
+        table.core.transmit(TcpAddress(*HOST), TcpAddress(*REMOTE), b"\0", now=0.0)
+        assert table.take() == []

@@ -21,6 +21,7 @@ from icepath.machine import (
     Failed,
     FailReason,
     Handle,
+    LocalAddress,
     MachineClosed,
     Opened,
     Resolve,
@@ -58,7 +59,7 @@ from icepath.wire.attributes import (
     XorMappedAddress,
     XorRelayedAddress,
 )
-from icepath.wire.candidate_line import Candidate, CandidateType
+from icepath.wire.candidate_line import Candidate, CandidateType, TcpType
 from icepath.wire.integrity import long_term_key
 from icepath.wire.message import MessageClass, Method, decode_message
 from icepath.wire.uri import parse_server_uri
@@ -1074,3 +1075,21 @@ class TestStreamsOnly:
         table.gatherer.set_servers((server_at(SERVER),), now=0.0)
         (failed,) = table.events(ServerFailed)
         assert failed.reason is Cause.UNSUPPORTED
+
+
+def test_a_listener_is_two_candidates_and_asks_no_server() -> None:
+    table = Bench(replace(config(), tcp=True))
+    table.gatherer.set_servers((server_at(SERVER),), now=0.0)
+    socket = Socket(LocalAddress(HOST, transport=Transport.TCP), stream=1, component=1, preference=8191)
+    table.core.sockets[socket.address] = socket
+    table.gatherer.add_socket(socket)
+    found = [event.candidate.tcp_type for event in table.events(CandidateGathered)]
+    assert found == [TcpType.ACTIVE, TcpType.PASSIVE]
+    assert not table.gatherer.has_asks
+
+
+def test_sockets_for_relays_tell_no_host_candidate() -> None:
+    table = Bench()
+    socket = Socket(LocalAddress(HOST, use=SocketUse.RELAYS), stream=1, component=1, preference=1)
+    table.gatherer.add_socket(socket)
+    assert table.events(CandidateGathered) == []

@@ -32,7 +32,7 @@ from icepath.wire.attributes import (
     XorPeerAddress,
 )
 from icepath.wire.attributes import Data as DataAttribute
-from icepath.wire.candidate_line import CandidateType
+from icepath.wire.candidate_line import CandidateType, TcpType
 from icepath.wire.integrity import Integrity, short_term_key
 from icepath.wire.message import Message, MessageClass, Method, decode_message, encode_message, verify
 from unit.ice.builders import (
@@ -49,6 +49,7 @@ from unit.ice.builders import (
     config,
     lite_config,
 )
+from unit.ice.tcp_table import THEIR_PORT, TcpTable, tcp_candidate, tcp_config
 
 STRANGER_KEY = short_term_key(Secret("nobody's password 0123456"))
 OTHER_REMOTE = Address("198.51.100.8", 5001)
@@ -676,3 +677,15 @@ class TestEmbedded:
         assert len(table.sent()) == 3
         table.incoming.release(now=1.0)
         assert len(table.sent()) == MAX_HELD
+
+
+@pytest.mark.rfc("6544", "7.2")
+def test_a_check_on_a_connection_teaches_an_active_candidate_and_asks_no_relay_for_permission() -> None:
+    table = TcpTable(tcp_config(Role.CONTROLLED))
+    table.listen()
+    table.meet_over_tcp(tcp_candidate(tcp_type=TcpType.ACTIVE))
+    handle = table.accept()
+    table.hear(handle, check_from_remote(role=Role.CONTROLLING, priority=77).data)
+    (pair,) = table.agent.snapshot().pairs
+    assert (pair.remote.type, pair.remote.tcp_type) == (CandidateType.PEER_REFLEXIVE, TcpType.ACTIVE)
+    assert (pair.remote.address, pair.remote.priority) == (THEIR_PORT, 77)

@@ -13,8 +13,9 @@ from icepath.ice.rewriting import RewriteMode, RewriteRule
 from icepath.machine import LocalAddress
 from icepath.mdns.names import is_candidate_name
 from icepath.net import Address
-from icepath.wire.candidate_line import Candidate, CandidateType
+from icepath.wire.candidate_line import Candidate, CandidateType, TcpType
 from unit.ice.builders import HOST, MAPPED, SERVER, Bench, config, server_at
+from unit.ice.tcp_table import TcpTable, tcp_config
 
 URL = f"turn:{SERVER}"
 RELAYED, RELAYED6 = Address("203.0.113.5", 49152), Address("2001:db8:5::5", 49153)
@@ -307,3 +308,26 @@ class TestUntoldHosts:
         desk.local.announce_again(1, generation)
         assert [told.address for told in desk.announced()] == [MAPPED]
         assert generation.local_at(HOST, 1) is not None
+
+
+class TestListeners:
+    @pytest.mark.rfc("6544", "4.1")
+    @pytest.mark.rfc("6544", "4.5")
+    def test_one_is_a_passive_candidate_and_makes_its_host_an_active_one(self) -> None:
+        table = TcpTable()
+        table.listen()
+        table.listen(Address(HOST.host, 4001))
+        told = table.agent.local_description().candidates
+        ports = [(candidate.port, candidate.tcp_type) for candidate in told]
+        assert ports == [(9, TcpType.ACTIVE), (4000, TcpType.PASSIVE), (4001, TcpType.PASSIVE)]
+        assert {candidate.host for candidate in told} == {HOST.host}
+        assert len({candidate.foundation for candidate in told}) == 1
+
+    def test_addresses_are_hidden_or_rewritten_as_those_of_sockets(self) -> None:
+        hidden = TcpTable(replace(tcp_config(), hide_host_addresses=True))
+        hidden.listen()
+        assert all(candidate.is_name for candidate in hidden.agent.local_description().candidates)
+        rule = RewriteRule(HOST.host, "203.0.113.9", RewriteMode.REPLACE)
+        rewritten = TcpTable(replace(tcp_config(), rewrite=(rule,)))
+        rewritten.listen()
+        assert {candidate.host for candidate in rewritten.agent.local_description().candidates} == {"203.0.113.9"}

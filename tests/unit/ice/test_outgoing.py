@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from icepath.ice.candidate import candidate_priority
+from icepath.ice.candidate import candidate_priority, tcp_priority
 from icepath.ice.config import AgentConfig, Role, RtoView, rto_by_rfc
 from icepath.ice.core import Check, Socket
 from icepath.ice.events import RoleChanged
@@ -29,7 +29,7 @@ from icepath.wire.attributes import (
     Username,
     XorMappedAddress,
 )
-from icepath.wire.candidate_line import CandidateType
+from icepath.wire.candidate_line import CandidateType, TcpType
 from icepath.wire.message import Message, MessageClass, Method, decode_message, verify
 from unit.ice.builders import (
     HOST,
@@ -45,6 +45,7 @@ from unit.ice.builders import (
     reply,
     transaction_of,
 )
+from unit.ice.tcp_table import OUR_PORT, TcpTable
 
 OTHER_HOST = Address("192.0.2.2", 4000)
 
@@ -541,3 +542,15 @@ def test_a_check_carries_an_applications_packet() -> None:
     message = send(table, pair)
     assert message.get(DtlsInStun) == DtlsInStun(b"\x16hello")
     assert message.get(DtlsInStunAcknowledgement) == DtlsInStunAcknowledgement(b"")
+
+
+@pytest.mark.rfc("6544", "7.1")
+def test_a_check_on_a_connection_tells_a_tcp_priority_and_reveals_where_we_connected_from() -> None:
+    table = TcpTable()
+    handle = table.connect_over_tcp()
+    request = table.last_request_on(handle)
+    priority = request.get(Priority)
+    assert priority == Priority(tcp_priority(CandidateType.PEER_REFLEXIVE, TcpType.ACTIVE, 8190, 1))
+    (pair,) = table.agent.snapshot().pairs
+    assert (pair.local.type, pair.local.tcp_type) == (CandidateType.PEER_REFLEXIVE, TcpType.ACTIVE)
+    assert pair.local.address == OUR_PORT

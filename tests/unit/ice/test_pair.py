@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from icepath.ice.candidate import pair_priority
+from icepath.ice.candidate import LocalCandidate, pair_priority
 from icepath.ice.pair import CandidatePair, PairCounts, PairKey, PairState, is_ipv6_link_local, may_pair
 from icepath.machine import Transport
-from icepath.net import Address
-from icepath.wire.candidate_line import CandidateType
+from icepath.net import Address, TcpAddress
+from icepath.wire.candidate_line import CandidateType, TcpType
 from unit.ice.builders import HOST, MAPPED, REMOTE, candidate, local_candidate, loose_pair
+from unit.ice.tcp_table import tcp_candidate
 
 
 class TestCandidatePair:
@@ -157,3 +158,13 @@ def test_its_count_of_datagrams_goes_to_its_heir_once() -> None:
     counts.hand_over(heir)
     sums = (heir.datagrams_received, heir.octets_received, heir.datagrams_sent, heir.octets_sent)
     assert sums == (1, 20, 3, 40)
+
+
+@pytest.mark.rfc("6544", "6.2")
+@pytest.mark.parametrize("ours", TcpType)
+@pytest.mark.parametrize("theirs", TcpType)
+def test_what_we_would_connect_is_paired(ours: TcpType, theirs: TcpType) -> None:
+    local = LocalCandidate(tcp_candidate(HOST, ours), TcpAddress(*HOST))
+    is_paired = (ours, theirs) == (TcpType.ACTIVE, TcpType.PASSIVE)
+    assert may_pair(local, tcp_candidate(REMOTE, theirs), TcpAddress(*REMOTE)) is is_paired
+    assert not may_pair(local, candidate(REMOTE), REMOTE)

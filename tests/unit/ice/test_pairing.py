@@ -19,16 +19,19 @@ from icepath.ice.pairing import (
     permit_remotes,
 )
 from icepath.ice.restart import restart_stream
-from icepath.machine import DropFlow, FlowKey
+from icepath.machine import Close, DropFlow, Failed, FailReason, FlowKey, LocalAddress, Opened, SetFlow, Transport
 from icepath.net import Address
-from icepath.wire.candidate_line import CandidateType
+from icepath.wire.attributes import ErrorCode
+from icepath.wire.candidate_line import CandidateType, TcpType
 from icepath.wire.uri import parse_server_uri
+from unit.ice.agent_table import run_to
 from unit.ice.builders import (
     HOST,
     MAPPED,
     RELAYED,
     REMOTE,
     SERVER,
+    THEIR_KEY,
     Bench,
     candidate,
     check_from_remote,
@@ -36,7 +39,9 @@ from unit.ice.builders import (
     lite_config,
     local_candidate,
     named_candidate,
+    reply,
 )
+from unit.ice.tcp_table import TcpTable, tcp_candidate, tcp_config
 
 HOST6 = Address("2001:db8::1", 4000)
 REMOTE6 = Address("2001:db8::7", 5000)
@@ -305,3 +310,39 @@ def test_a_relay_by_byte_stream_has_no_flow() -> None:
     assert flow_key(table.core, pair) == FlowKey(HOST, REMOTE)
     socket.relay = relay
     assert flow_key(table.core, pair) is None
+
+
+class TestTcp:
+    @pytest.mark.rfc("6544", "6.2")
+    def test_the_active_candidate_of_a_listeners_host_is_paired_with_passive_ones(self) -> None:
+        table = TcpTable()
+        table.agent.add_local_address(LocalAddress(HOST), now=0.0)
+        table.listen()
+        table.meet_over_tcp(tcp_candidate(), candidate(), tcp_candidate(Address(REMOTE.host, 9), TcpType.ACTIVE))
+        pairs = table.agent.snapshot().pairs
+        assert {(pair.local.tcp_type, pair.remote.tcp_type) for pair in pairs} == {
+            (None, None),
+            (TcpType.ACTIVE, TcpType.PASSIVE),
+        }
+        assert {(pair.local_base, pair.remote_address) for pair in pairs} == {(HOST, REMOTE)}
+
+    def test_there_is_no_flow_on_a_connection_and_its_end_comes_with_the_pairs(self) -> None:
+        table = TcpTable(replace(tcp_config(), max_pairs=1))
+        handle = table.connect_over_tcp()
+        assert not [each for each in table.said if isinstance(each, SetFlow)]
+        table.agent.remove_local_address(HOST, transport=Transport.TCP, now=1.0)
+        assert table.closes() == [Close(handle)]
+
+    def test_a_pair_that_has_to_leave_closes_its_connection(self) -> None:
+        table = TcpTable(replace(tcp_config(), max_pairs=1))
+        table.listen()
+        table.meet_over_tcp()
+        (connect,) = table.connects()
+        table.agent.receive(Failed(connect.handle, FailReason.REFUSED), now=0.1)
+        run_to(table, 6.0)
+        table.agent.receive(Opened(table.connects()[1].handle, HOST, REMOTE), now=6.0)
+        request = table.last_request_on(table.connects()[1].handle)
+        refusal = reply(request, [ErrorCode(400, "")], key=THEIR_KEY, is_error=True)
+        table.hear(table.connects()[1].handle, refusal, now=6.0)
+        table.agent.add_remote_candidate(tcp_candidate(Address(REMOTE.host, 6000), priority=2**31 - 1), now=6.1)
+        assert table.closes() == [Close(table.connects()[1].handle)]

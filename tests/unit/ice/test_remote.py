@@ -30,6 +30,7 @@ from icepath.machine import (
 from icepath.net import Address
 from icepath.wire.candidate_line import Candidate, CandidateType
 from icepath.wire.fragment import Description
+from unit.ice.agent_table import Table
 from unit.ice.builders import (
     HOST,
     OWN,
@@ -41,6 +42,7 @@ from unit.ice.builders import (
     config,
     named_candidate,
 )
+from unit.ice.tcp_table import TcpTable, tcp_candidate
 
 OTHER = Address("198.51.100.8", 5001)
 SECOND_HOST = Address("192.0.2.1", 4002)
@@ -477,3 +479,33 @@ def test_a_side_that_does_not_offer_it_is_sent_nothing_on_checks(options: tuple[
     tell(table, description(options=options))
     is_open = "sped" in options
     assert {place: each.is_open for place, each in table.core.embeddings.items()} == {(1, 1): is_open, (1, 2): is_open}
+
+
+@pytest.mark.rfc("6544", "6")
+def test_tcp_candidates_are_taken_when_the_config_says_so() -> None:
+    table = TcpTable()
+    table.listen()
+    table.meet_over_tcp()
+    assert len(table.agent.snapshot().pairs) == 1
+    assert table.drops() == []
+    without = Table()
+    without.host()
+    without.agent.set_remote_description(Description(THEIRS.ufrag, THEIRS.password, (tcp_candidate(),)), now=0.0)
+    assert without.drops() == [DropReason.BAD_CANDIDATE]
+
+
+def test_a_tcp_candidate_that_tells_no_direction_is_of_no_use() -> None:
+    table = TcpTable()
+    table.listen()
+    table.meet_over_tcp(replace(tcp_candidate(), tcp_type=None))
+    assert table.drops() == [DropReason.BAD_CANDIDATE]
+
+
+def test_a_tcp_candidate_may_have_a_name() -> None:
+    table = TcpTable()
+    table.listen()
+    table.meet_over_tcp(replace(tcp_candidate(), host="friend.local"))
+    (resolve,) = [each for each in table.take() if isinstance(each, Resolve)]
+    answer = ResolvedAddress(Transport.UDP, Security.NONE, Address(REMOTE.host, 0))
+    table.agent.receive(Resolved(resolve.handle, (answer,)), now=0.1)
+    assert [connect.remote for connect in table.connects()] == [REMOTE]

@@ -9,8 +9,10 @@ from icepath.ice.core import TimerKey, TimerKind
 from icepath.ice.pair import CandidatePair, PairState
 from icepath.machine import Datagram
 from icepath.net import Address, Instant
+from icepath.wire.candidate_line import Foundation
 from icepath.wire.message import MessageClass, Method, decode_message
 from unit.ice.builders import HOST, RELAYED, REMOTE, SERVER, Bench, candidate, config, lite_config, server_at
+from unit.ice.tcp_table import TcpTable, tcp_candidate
 
 PACING = 0.005
 REMOTES = [Address("198.51.100.7", 5000 + number) for number in range(8)]
@@ -188,3 +190,18 @@ def test_a_lite_agent_wants_no_slot() -> None:
     table.scheduler.want_slot(now=1.0)
     assert slot(table) is None
     assert table.sent() == []
+
+
+@pytest.mark.rfc("6544", "4.1")
+def test_connections_are_paced_as_checks_are() -> None:
+    table = TcpTable()
+    table.listen()
+    remotes = [tcp_candidate(remote, foundation=Foundation(f"{remote.port}")) for remote in REMOTES[:3]]
+    table.meet_over_tcp(*remotes)
+    counts = []
+    for _ in range(3):
+        counts.append(len(table.connects()))
+        deadline = table.agent.next_deadline()
+        assert deadline is not None
+        table.agent.handle_timeout(now=deadline)
+    assert counts == [1, 2, 3]

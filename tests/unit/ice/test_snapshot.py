@@ -17,6 +17,7 @@ from icepath.net import Address
 from icepath.wire.candidate_line import CandidateType
 from icepath.wire.fragment import Description
 from unit.ice.builders import HOST, MAPPED, OWN, RELAYED, REMOTE, SERVER, THEIRS, Bench, candidate, config
+from unit.ice.tcp_table import TcpTable
 
 NEW = IceCredentials("newufrag", Secret("new-password-of-24-charss"))
 
@@ -169,3 +170,10 @@ def test_a_description_leaves_out_hosts_that_are_not_told() -> None:
 def test_a_description_tells_that_packets_may_ride_on_checks() -> None:
     table = bench(replace(config(), sped=True))
     assert "sped" in local_description(table.core, table.core.streams[1], is_done=True).options
+
+
+def test_a_pair_over_tcp_is_shown_with_plain_addresses() -> None:
+    table = TcpTable()
+    table.connect_over_tcp()
+    (pair,) = table.agent.snapshot().pairs
+    assert (pair.local_base, pair.remote_address) == (HOST, REMOTE)
