@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from itertools import zip_longest
 from typing import Final, TypeAlias, TypeVar, final
@@ -27,9 +28,10 @@ from icepath.aio.records import (
     system_lookup,
 )
 from icepath.errors import DecodeError, InvalidArgument
+from icepath.ice.nat64 import WELL_KNOWN_NAME
 from icepath.machine import FailReason, ResolvedAddress, Security, Transport
 from icepath.mdns.names import is_multicast_name
-from icepath.net import Address, Seconds, canonical_host
+from icepath.net import Address, Instant, Seconds, canonical_host
 from icepath.wire.uri import ServerUri, parse_server_uri
 
 ResultT = TypeVar("ResultT")
@@ -38,6 +40,9 @@ TIMEOUT: Final[Seconds] = 5.0
 # How long service records are waited for once the plain addresses are known. Answers of a working resolver
 # come about together; RFC 8305 §3 waits 50 ms for the second family, distant resolvers need more.
 SERVICE_GRACE: Final[Seconds] = 0.5
+# How long it is believed what translators the network has, or that it has none: not for longer than a computer needs to
+# change its network. The records' own lifetime, which the system's resolver keeps, is an hour (RFC 7050 §4).
+REMEMBERED: Final[Seconds] = 60.0
 # RFC 3958 §2.2.1 lets NAPTR records lead to NAPTR records; a chain longer than this is a loop.
 MAX_NAPTR_DEPTH: Final = 4
 # More answers than this are of no use to anybody who tries them one after the other.
@@ -92,6 +97,9 @@ class Resolver:
         self._lookup_local = lookup_local or multicast_lookup
         self._timeout = timeout
         self._grace = grace
+        # What the well-known name of RFC 7050 has, and until when that is believed.
+        self._made: tuple[ResolvedAddress, ...] | ResolveFailed | None = None
+        self._made_until: Instant = 0.0
 
     def resolve_now(self, what: str) -> tuple[ResolvedAddress, ...] | None:
         """Returns the answer when it needs nobody's help: an IP address, or a URI with one; else None.
@@ -120,6 +128,24 @@ class Resolver:
         at_once = self.resolve_now(what)
         if at_once is not None:
             return at_once
+        if what == WELL_KNOWN_NAME:
+            return await self._translators()
+        return await self._ask(what)
+
+    async def _translators(self) -> tuple[ResolvedAddress, ...]:
+        """Asks at most once a minute what the network makes of IPv4 addresses (RFC 7050 §3: "SHALL cache")."""
+        now = time.monotonic()
+        if self._made is None or now >= self._made_until:
+            try:
+                self._made = await self._ask(WELL_KNOWN_NAME)
+            except ResolveFailed as failure:
+                self._made = failure
+            self._made_until = now + REMEMBERED
+        if isinstance(self._made, ResolveFailed):
+            raise ResolveFailed(self._made.reason, str(self._made))
+        return self._made
+
+    async def _ask(self, what: str) -> tuple[ResolvedAddress, ...]:
         try:
             async with asyncio.timeout(self._timeout):
                 if is_multicast_name(what):

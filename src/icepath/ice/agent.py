@@ -31,6 +31,7 @@ from icepath.ice.scheduler import Scheduler
 from icepath.ice.snapshot import agent_snapshot, local_description, pair_snapshot
 from icepath.ice.stream import Stream
 from icepath.ice.tcp import close_all
+from icepath.ice.translation import ask_for_prefixes, lacks_ipv4
 from icepath.machine import (
     Accepted,
     Arrival,
@@ -141,6 +142,8 @@ class Agent:
         """Tells that no further local address is expected now; gathering completes when the servers have answered."""
         now = self._begin_verb(now)
         self._gatherer.end_of_local_addresses()
+        self._core.nat64.has_asked = False  # other addresses, perhaps in another network
+        self._look_for_translators()
         self._finish(now)
 
     def set_servers(self, servers: Sequence[Server], *, now: Instant) -> None:
@@ -152,6 +155,7 @@ class Agent:
         if servers and self._core.config.lite:
             raise InvalidArgument("a lite agent has host candidates only: no servers (RFC 8445 §5.2)")
         self._gatherer.set_servers(tuple(servers), now=now)
+        self._look_for_translators()
         self._finish(now)
 
     def set_role(self, role: Role, *, now: Instant) -> None:
@@ -174,6 +178,7 @@ class Agent:
         learnt = self._remote.set_description(self._stream(stream), description, now=now)
         for known in learnt:
             self._arrivals.on_learnt(known, now=now)
+        self._look_for_translators()
         self._core.touch()
         self._finish(now)
 
@@ -181,6 +186,7 @@ class Agent:
         """Takes one more candidate of the other side; one that cannot be used is counted and dropped."""
         now = self._begin_verb(now)
         self._remote.add_candidate(self._stream(stream), candidate, now=now)
+        self._look_for_translators()
         self._core.touch()
         self._finish(now)
 
@@ -399,6 +405,11 @@ class Agent:
         self._consent.failover.on_missed(pair, self._consent.warm_pairs(pair), now=now)
 
     # -- what follows ---------------------------------------------------------------------------------------------
+
+    def _look_for_translators(self) -> None:
+        """Asks for the prefix of a network that translates, where IPv4 is to be reached and IPv6 is all there is."""
+        if lacks_ipv4(self._core) and (self._gatherer.wants_ipv4 or self._remote.wants_ipv4):
+            ask_for_prefixes(self._core)
 
     def _finish(self, now: Instant) -> None:
         """Does what follows from an input, in one order, until nothing more does: law 2 leaves no rest for later."""

@@ -311,9 +311,12 @@ class Arrivals:
         """Takes the addresses of a server's or a candidate's name."""
         if self._core.is_closing:
             return
+        is_of_translators = answer.handle == self._core.nat64.query
         if not self._gatherer.on_resolution(answer) and not self._remote.on_resolution(answer, now=now):
             self._core.outbox.drop(DropReason.UNKNOWN_HANDLE, now=now)
             return
+        if is_of_translators:
+            self._remote.translate(now=now)
         self._core.touch()
 
     def on_stream(self, arrival: Bytes | Opened | Failed | Closed, *, now: Instant) -> None:

@@ -18,6 +18,7 @@ from icepath.ice.config import MIN_RTO, AgentConfig, Role, RtoView, rto_by_rfc
 from icepath.ice.connection import Connection
 from icepath.ice.embedding import HeldAnswer, exchanges
 from icepath.ice.events import AgentEvent, EmbeddedReceived, PolicyFailed, RoleChanged
+from icepath.ice.nat64 import Translators
 from icepath.ice.pacer import Pacer, ReserveSlot
 from icepath.ice.pair import CandidatePair, PairCounts, PairKey
 from icepath.ice.stream import Generation, Stream
@@ -189,9 +190,9 @@ class Core:
         self.besides: dict[tuple[int, int], PairCounts] = {}
         self.embeddings = exchanges(config.components) if config.sped else {}
         self.held_answers: tuple[HeldAnswer, ...] = ()
-        self.is_closing = False
-        # The application wants few packets rather than a quick change of path.
-        self.is_idle = False
+        # `is_idle`: the application wants few packets rather than a quick change of path.
+        self.is_closing = self.is_idle = False
+        self.nat64 = Translators()
         # Something changed that nomination or states may depend on,
         self.has_changed = False
         # and that may have made an ordinary check possible; cleared when none was found.

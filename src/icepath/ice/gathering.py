@@ -18,6 +18,7 @@ from icepath.ice.events import ChallengeRemembered, GatheringCompleted, ServerFa
 from icepath.ice.local import LocalSide
 from icepath.ice.servers import ServerGroup, ServerUrl, group_servers
 from icepath.ice.stream import Generation
+from icepath.ice.translation import take_prefixes
 from icepath.machine import (
     Failed,
     FailReason,
@@ -156,7 +157,7 @@ class Gatherer:
         for url in group.urls:
             literal = url.literal()
             if literal is not None:
-                url.found = self._allowed((literal,))
+                self._take(url, (literal,))
             else:
                 url.handle = self._core.next_handle()
                 self._core.outbox.put(Resolve(url.handle, url.text))
@@ -181,7 +182,10 @@ class Gatherer:
                 self._ask_from(socket, group)
 
     def on_resolution(self, answer: Resolved | Failed) -> bool:
-        """Takes the answer to a server's name; False when the handle is not a server's."""
+        """Takes the answer to a server's name, or about translators; False when the handle is of neither."""
+        if take_prefixes(self._core, answer):
+            self._translate()
+            return True
         for group in self._groups:
             for url in group.urls:
                 if url.handle == answer.handle:
@@ -195,14 +199,22 @@ class Gatherer:
             cause = _NAME_CAUSES.get(answer.reason, Cause.SERVER_NAME_NOT_FOUND)
             self._fail_url(group, url, cause, answer.detail)
         else:
-            url.found = self._allowed(answer.answers)
+            self._take(url, answer.answers)
         if not group.is_resolving and not group.has_failed:
             self._ask_everywhere(group)
 
-    def _allowed(self, answers: tuple[ResolvedAddress, ...]) -> tuple[ResolvedAddress, ...]:
-        if not self._core.config.streams_only:
-            return answers
-        return tuple(found for found in answers if found.transport is Transport.TCP)
+    def _take(self, url: ServerUrl, answers: tuple[ResolvedAddress, ...]) -> None:
+        url.take(answers, streams_only=self._core.config.streams_only, nat64=self._core.nat64.prefixes)
+
+    @property
+    def wants_ipv4(self) -> bool:
+        """Says whether a server has IPv4 addresses only."""
+        return any(group.is_ipv4_only for group in self._groups)
+
+    def _translate(self) -> None:
+        for group in self._groups:
+            if group.translate(self._core.nat64.prefixes):
+                self._ask_everywhere(group)
 
     def _ask_everywhere(self, group: ServerGroup) -> None:
         for url in group.urls:
@@ -517,7 +529,8 @@ class Gatherer:
         """Says whether everything has answered or failed since gathering was last reported complete."""
         if self.is_done or not self._local_ended or self._asks or self._in_flight or self._unannounced:
             return False
-        return not any(group.is_resolving for group in self._groups)
+        is_translating = self._core.nat64.query is not None and self.wants_ipv4
+        return not is_translating and not any(group.is_resolving for group in self._groups)
 
     def report_if_done(self) -> bool:
         """Emits `GatheringCompleted` once everything has answered or failed; says whether it did."""

@@ -13,6 +13,7 @@ from icepath.ice.candidate import ACTIVE_PORT, LocalCandidate, candidate_priorit
 from icepath.ice.config import AgentConfig
 from icepath.ice.core import Core, Relay, Socket
 from icepath.ice.events import AddressHidden, CandidateGathered
+from icepath.ice.nat64 import CONTINUITY_HOSTS
 from icepath.ice.rewriting import RewriteMode, find_rule
 from icepath.ice.stream import Generation
 from icepath.machine import LocalAddress, Transport
@@ -103,7 +104,8 @@ class LocalSide:
 
     def add_reflexive(self, socket: Socket, mapped: Address, server: Address, url: str | None) -> None:
         """Adds the address that a server saw a host socket under, unless it is redundant (RFC 8445 §5.1.3)."""
-        if self._core.config.relay_only or not same_family(mapped, socket.address):
+        is_translated = bool(self._core.nat64.prefixes) and not mapped.is_ipv6
+        if self._core.config.relay_only or not (same_family(mapped, socket.address) or is_translated):
             return
         generation = self._core.streams[socket.stream].current
         known = generation.local_at(mapped, socket.component)
@@ -189,7 +191,9 @@ class LocalSide:
 
 def is_told(config: AgentConfig, local: LocalCandidate) -> bool:
     """Says whether the other side may know the candidate: hosts may be for this agent alone (RFC 8828 §5.2)."""
-    return config.tell_hosts or local.candidate.type is not CandidateType.HOST or local.is_rewritten
+    if local.candidate.type is not CandidateType.HOST or local.is_rewritten:
+        return True
+    return config.tell_hosts and local.base.host not in CONTINUITY_HOSTS
 
 
 def _unspecified(address: Address) -> Address:

@@ -64,8 +64,10 @@ def _form(core: Core, generation: Generation, socket: Socket, candidate: Candida
     local = active_candidate(generation, socket) if socket.is_tcp else base_candidate(generation, socket)
     if local is None or not may_pair(local, candidate, address, is_shared=socket.use is SocketUse.SHARED):
         return
-    if socket.relay is not None and candidate.is_name:
-        return  # draft-ietf-mmusic-mdns-ice-candidates §3.3.2: the server would learn the address behind the name
+    if socket.relay is not None and candidate.host != address.host:
+        # draft-ietf-mmusic-mdns-ice-candidates §3.3.2: the server would learn the address behind the name. And what
+        # translators make of an address is good in our network only.
+        return
     if socket.component in generation.concluded and generation.renomination is None:
         return  # RFC 8445 §8.1.2: a concluded component has no other pairs
     if PairKey(local.base, address) not in generation.checklist.pairs:

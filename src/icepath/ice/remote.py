@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Final, final
 
 from icepath.errors import InvalidState
-from icepath.ice.candidate import transport_address
+from icepath.ice.candidate import is_learnt, transport_address
 from icepath.ice.config import Role
 from icepath.ice.core import Core, TimerKey, TimerKind
 from icepath.ice.embedding import OPTION
 from icepath.ice.incoming import Incoming, Learnt
+from icepath.ice.nat64 import translated
 from icepath.ice.pacer import DEFAULT_PACING, MAX_PACING
 from icepath.ice.pairing import pair_remote
 from icepath.ice.renomination import agree
@@ -99,7 +100,9 @@ class RemoteSide:
         if not self._is_wanted(stream, generation, candidate):
             self._core.outbox.drop(DropReason.BAD_CANDIDATE, now=now)
         elif not candidate.is_name:
-            self._add(stream, generation, candidate, transport_address(candidate, candidate.host), now=now)
+            address = Address(candidate.host, candidate.port)
+            for each in (address, *translated(self._core.nat64.prefixes, address)):
+                self._add(stream, generation, candidate, transport_address(candidate, each.host), now=now)
         elif len(self._names) >= MAX_NAMES:
             self._core.outbox.drop(DropReason.LIMIT, now=now)
         else:
@@ -140,9 +143,27 @@ class RemoteSide:
         usable = [found.address.host for found in answer.answers if found.address.is_ipv6 in ours]
         return usable[0] if usable else answer.answers[0].address.host
 
+    @property
+    def wants_ipv4(self) -> bool:
+        """Says whether the other side has told an IPv4 address."""
+        streams = self._core.streams.values()
+        return any(not address.is_ipv6 for stream in streams for address, _ in stream.current.remote_candidates)
+
+    def translate(self, *, now: Instant) -> None:
+        """Adds what translators make of the IPv4 addresses that the other side told (RFC 7050)."""
+        for stream in self._core.streams.values():
+            generation = stream.current
+            for (address, _), candidate in list(generation.remote_candidates.items()):
+                if candidate.host == address.host and not is_learnt(candidate):
+                    for each in translated(self._core.nat64.prefixes, address):
+                        self._add(stream, generation, candidate, each, now=now)
+
     def cancel_resolutions(self) -> list[Handle]:
-        """Forgets the names under resolution; returns their handles."""
+        """Forgets the names under resolution, and the question for translators; returns their handles."""
         handles = list(self._names)
+        if self._core.nat64.query is not None:
+            handles.append(self._core.nat64.query)
+            self._core.nat64.query = None
         self._names.clear()
         return handles
 
@@ -164,9 +185,8 @@ class RemoteSide:
         if known is not None:
             generation.learnt -= {key}
             self._identify(generation, candidate, address)
-        if (
-            candidate.transport is Transport.UDP and not candidate.is_name
-        ):  # see pairing.py: what is behind a name is no server's business
+        # See pairing.py: what is behind a name is no server's business.
+        if candidate.transport is Transport.UDP and candidate.host == address.host:
             core.unpermitted.append((stream.id, address.host))
         if generation.remote is not None:
             pair_remote(core, stream, candidate, address)

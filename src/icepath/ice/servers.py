@@ -8,10 +8,12 @@ nothing is allocated twice and a firewall that drops UDP costs no time-out. Whom
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, final
 
 from icepath.errors import InvalidArgument
 from icepath.ice.config import Server
+from icepath.ice.nat64 import Prefix, translated
 from icepath.machine import Handle, ResolvedAddress, Security, Transport
 from icepath.net import Address, canonical_host, is_usable_destination, same_family
 from icepath.turn.client.config import MAX_ROUTES
@@ -40,6 +42,19 @@ class ServerUrl:
         """The name's, while it is looked up."""
         self.found: tuple[ResolvedAddress, ...] = ()
         self.has_failed = False
+
+    def take(
+        self, answers: tuple[ResolvedAddress, ...], *, streams_only: bool = False, nat64: tuple[Prefix, ...] = ()
+    ) -> None:
+        """Takes where it is: of what was found, TCP and TLS only where nothing may be sent by UDP."""
+        self.found = tuple(found for found in answers if found.transport is Transport.TCP or not streams_only)
+        self.translate(nat64)
+
+    def translate(self, nat64: tuple[Prefix, ...]) -> bool:
+        """Adds the addresses that translators give to those of IPv4, last; says whether there is any (RFC 7050)."""
+        made = [replace(found, address=each) for found in self.found for each in translated(nat64, found.address)]
+        self.found = tuple(dict.fromkeys((*self.found, *made)))
+        return bool(made)
 
     def literal(self) -> ResolvedAddress | None:
         """Returns where the server is when the URL says so, without a name (RFC 5928 §3 step 1)."""
@@ -85,6 +100,17 @@ class ServerGroup:
     def is_resolving(self) -> bool:
         """Says whether a name is still looked up."""
         return any(url.handle is not None for url in self.urls)
+
+    @property
+    def is_ipv4_only(self) -> bool:
+        """Says whether it has addresses, and none of IPv6."""
+        found = [each.address for url in self.urls for each in url.found]
+        return bool(found) and not any(address.is_ipv6 for address in found)
+
+    def translate(self, nat64: tuple[Prefix, ...]) -> bool:
+        """Adds what translators make of its IPv4 addresses; says whether there is anything."""
+        made = [url.translate(nat64) for url in self.urls]
+        return any(made)
 
     def routes(self, local: Address, *, verify: bool = True) -> tuple[Route, ...]:
         """Returns the ways there from this address, preferred first: of each URL one address per transport."""

@@ -85,7 +85,7 @@ def remote_description(stream: Stream) -> Description | None:
     return Description(
         ufrag=remote.ufrag,
         password=remote.password,
-        candidates=tuple(generation.remote_candidates.values()),
+        candidates=tuple(dict.fromkeys(generation.remote_candidates.values())),
         options=remote.options,
         end_of_candidates=generation.remote_ended,
         pacing=remote.pacing,

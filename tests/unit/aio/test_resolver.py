@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from icepath.aio import records
+from icepath.aio import resolver as resolver_module
 from icepath.aio.records import NamingPointer, Service
 from icepath.aio.resolver import (
     DTLS,
+    REMEMBERED,
     TCP,
     TLS,
     UDP,
@@ -24,6 +26,7 @@ from icepath.aio.resolver import (
     interleaved,
     reason_of,
 )
+from icepath.ice.nat64 import WELL_KNOWN_NAME
 from icepath.machine import FailReason, ResolvedAddress
 from icepath.net import Address
 
@@ -318,3 +321,30 @@ def test_why_a_lookup_failed(error: Exception, reason: FailReason) -> None:
 def test_families_alternate_from_the_first_on() -> None:
     assert interleaved(["192.0.2.1", "192.0.2.2", "2001:db8::1"]) == ("192.0.2.1", "2001:db8::1", "192.0.2.2")
     assert interleaved(["not an address"]) == ()
+
+
+# -- translators --------------------------------------------------------------------------------------
+
+
+@pytest.mark.rfc("7050", "3")
+def test_the_name_that_shows_translators_is_asked_for_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = Zone(hosts={WELL_KNOWN_NAME: ["192.0.0.170", "64:ff9b::c000:aa"]})
+    now = 100.0
+    monkeypatch.setattr(f"{resolver_module.__name__}.time.monotonic", lambda: now)
+    asking = zone.resolver()
+    first = resolve(asking, WELL_KNOWN_NAME)
+    assert first == answers((UDP, "192.0.0.170", 0), (UDP, "64:ff9b::c000:aa", 0))
+    zone.hosts.clear()
+    now += 0.9 * REMEMBERED
+    assert resolve(asking, WELL_KNOWN_NAME) == first
+    now += 0.2 * REMEMBERED
+    for _ in range(2):
+        assert failure(asking, WELL_KNOWN_NAME).reason is FailReason.NAME_NOT_FOUND
+        zone.hosts[WELL_KNOWN_NAME] = ["192.0.0.170"]
+
+
+@pytest.mark.rfc("7050", "3")
+def test_a_resolver_that_swallows_that_name_costs_no_more_than_the_time_out() -> None:
+    zone = Zone(silent={WELL_KNOWN_NAME})
+    assert failure(zone.resolver(timeout=0.02), WELL_KNOWN_NAME).reason is FailReason.RESOLVER
+    zone.released.set()

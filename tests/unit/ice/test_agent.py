@@ -18,6 +18,7 @@ from icepath.ice.events import (
     State,
     StreamFailed,
 )
+from icepath.ice.nat64 import WELL_KNOWN_NAME
 from icepath.ice.pair import PairState
 from icepath.lab.encounter import Encounter, Plan
 from icepath.machine import (
@@ -576,6 +577,60 @@ class TestEmbedding:
         assert [each.payload for each in table.sent()] == [b"\x16one", b"\x16two"]
         table.agent.flights.finish(sent_last=False, now=1.0)
         assert table.sent() == []
+
+
+class TestTranslators:
+    """An agent without IPv4 asks for its network's translators when IPv4 is to be reached (RFC 7050 §3)."""
+
+    HOST6 = LocalAddress(Address("2001:db8::1", 4000))
+
+    def questions(self, table: Table) -> list[str]:
+        return [output.what for output in table.take() if isinstance(output, Resolve)]
+
+    @pytest.mark.rfc("7050", "3")
+    def test_for_a_server(self) -> None:
+        table = Table(AgentConfig(OWN, Role.CONTROLLING, servers=(server_at(SERVER),)))
+        table.agent.add_local_address(self.HOST6, now=0.0)
+        table.agent.end_of_local_addresses(now=0.0)
+        assert self.questions(table) == [WELL_KNOWN_NAME]
+
+    @pytest.mark.rfc("7050", "3")
+    def test_for_a_server_given_later(self) -> None:
+        table = Table()
+        table.agent.add_local_address(self.HOST6, now=0.0)
+        table.agent.end_of_local_addresses(now=0.0)
+        assert self.questions(table) == []
+        table.agent.set_servers((server_at(SERVER),), now=0.0)
+        assert self.questions(table) == [WELL_KNOWN_NAME]
+
+    @pytest.mark.rfc("7050", "3")
+    def test_for_a_remote_candidate_once_and_again_where_the_network_may_be_another(self) -> None:
+        table = Table()
+        table.agent.add_local_address(self.HOST6, now=0.0)
+        for port in (5000, 5001):
+            table.agent.add_remote_candidate(candidate(Address("11.2.0.1", port)), now=0.0)
+        assert self.questions(table) == [WELL_KNOWN_NAME]
+        table.agent.end_of_local_addresses(now=0.0)
+        assert self.questions(table) == [WELL_KNOWN_NAME]
+
+    @pytest.mark.rfc("7050", "3")
+    def test_not_where_there_is_ipv4_and_not_for_ipv6(self) -> None:
+        table = Table()
+        table.host()
+        table.meet(Address("11.2.0.1", 5000))
+        assert self.questions(table) == []
+        table = Table()
+        table.agent.add_local_address(self.HOST6, now=0.0)
+        table.meet(Address("2001:db8:7::1", 5000))
+        assert self.questions(table) == []
+
+    def test_closing_closes_the_question(self) -> None:
+        table = Table()
+        table.agent.add_local_address(self.HOST6, now=0.0)
+        table.agent.add_remote_candidate(candidate(Address("11.2.0.1", 5000)), now=0.0)
+        (question,) = [output for output in table.take() if isinstance(output, Resolve)]
+        table.agent.close(now=0.0)
+        assert Close(question.handle) in table.take()
 
 
 def test_connections_have_deadlines() -> None:

@@ -477,6 +477,18 @@ def test_an_error_says_nothing_of_what_rides_on_checks() -> None:
     assert table.last_request(after=0.1).get(DtlsInStun) == DtlsInStun(b"")
 
 
+@pytest.mark.rfc("7050", "3")
+def test_what_shows_translators_gives_remote_candidates_another_address() -> None:
+    table = Table()
+    host6 = Address("2001:db8::1", 4000)
+    table.agent.add_local_address(LocalAddress(host6), now=0.0)
+    table.meet(Address("11.2.0.1", 5000))
+    (question,) = [output for output in table.take() if isinstance(output, Resolve)]
+    shown = ResolvedAddress(Transport.UDP, Security.NONE, Address("64:ff9b::c000:aa", 0))
+    table.agent.receive(Resolved(question.handle, (shown,)), now=0.0)
+    assert [pair.remote_address for pair in table.agent.snapshot().pairs] == [Address("64:ff9b::b02:1", 5000)]
+
+
 class TestConnections:
     @pytest.mark.rfc("6544", "7.1")
     def test_a_connection_that_opens_sends_the_check_it_is_for(self) -> None:

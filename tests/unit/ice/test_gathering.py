@@ -1077,6 +1077,40 @@ class TestStreamsOnly:
         assert failed.reason is Cause.UNSUPPORTED
 
 
+@pytest.mark.rfc("8445", "5.1.1.2")
+class TestTranslators:
+    """An IPv6-only agent and a server that is told by its IPv4 address."""
+
+    SERVER4 = Address("11.0.0.1", 3478)
+    SHOWN = (ResolvedAddress(Transport.UDP, Security.NONE, Address("64:ff9b::c000:aa", 0)),)
+
+    def table(self) -> Bench:
+        table = Bench(config())
+        table.gatherer.set_servers((Server(parse_server_uri(f"stun:{self.SERVER4}")),), now=0.0)
+        table.add_host(HOST6)
+        table.gatherer.end_of_local_addresses()
+        table.take()
+        assert table.gatherer.wants_ipv4
+        table.core.nat64.query = Handle(99)
+        return table
+
+    def test_gathering_waits_for_the_answer_and_then_asks_through_the_translator(self) -> None:
+        table = self.table()
+        assert not table.gatherer.is_reportable
+        assert table.gatherer.on_resolution(Resolved(Handle(99), self.SHOWN))
+        assert not table.gatherer.wants_ipv4
+        table.gatherer.ask_next(now=0.0)
+        (asked,) = table.sent()
+        assert asked.remote == Address("64:ff9b::b00:1", 3478)
+
+    def test_without_a_translator_the_server_has_no_family_in_common(self) -> None:
+        table = self.table()
+        assert table.gatherer.on_resolution(Failed(Handle(99), FailReason.NAME_NOT_FOUND, "no such name"))
+        assert table.gatherer.report_if_done()
+        (failed,) = table.events(ServerFailed)
+        assert failed.reason is Cause.NO_COMMON_FAMILY
+
+
 def test_a_listener_is_two_candidates_and_asks_no_server() -> None:
     table = Bench(replace(config(), tcp=True))
     table.gatherer.set_servers((server_at(SERVER),), now=0.0)

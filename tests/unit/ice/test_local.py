@@ -9,6 +9,7 @@ import pytest
 from icepath.ice.core import Relay, Socket
 from icepath.ice.events import AddressHidden, CandidateGathered
 from icepath.ice.local import LocalSide
+from icepath.ice.nat64 import WELL_KNOWN_PREFIX, Prefix
 from icepath.ice.rewriting import RewriteMode, RewriteRule
 from icepath.machine import LocalAddress
 from icepath.mdns.names import is_candidate_name
@@ -308,6 +309,32 @@ class TestUntoldHosts:
         desk.local.announce_again(1, generation)
         assert [told.address for told in desk.announced()] == [MAPPED]
         assert generation.local_at(HOST, 1) is not None
+
+
+@pytest.mark.rfc("8445", "5.1.1.2")
+def test_through_a_translator_a_server_sees_an_ipv4_address_of_an_ipv6_host() -> None:
+    desk = Desk()
+    host6 = Address("2001:db8::1", 4000)
+    socket = Socket(LocalAddress(host6), stream=1, component=1, preference=65535)
+    desk.local.add_reflexive(socket, MAPPED, SERVER, URL)
+    assert desk.announced() == []
+    desk.table.core.nat64.prefixes = (Prefix(WELL_KNOWN_PREFIX, 96),)
+    desk.local.add_reflexive(socket, MAPPED, SERVER, URL)
+    (found,) = desk.announced()
+    assert (found.type, found.address, found.related_address) == (CandidateType.SERVER_REFLEXIVE, MAPPED, host6)
+    desk.local.add_reflexive(desk.socket, host6, SERVER, URL)
+    assert desk.announced() == []
+
+
+def test_the_address_of_a_translator_inside_this_computer_is_to_send_from_and_not_told() -> None:
+    desk = Desk()
+    inside = Address("192.0.0.4", 4000)
+    socket = Socket(LocalAddress(inside), stream=1, component=1, preference=65535)
+    desk.local.add_host(socket)
+    assert desk.announced() == []
+    assert desk.table.generation().local_at(inside, 1) is not None
+    desk.local.add_reflexive(socket, MAPPED, SERVER, URL)
+    assert [found.address for found in desk.announced()] == [MAPPED]
 
 
 class TestListeners:

@@ -6,9 +6,11 @@ import pytest
 
 from icepath.entropy import IceCredentials, Secret
 from icepath.errors import InvalidArgument, InvalidState
+from icepath.ice.candidate import LEARNT_FOUNDATION
 from icepath.ice.config import Role
 from icepath.ice.core import TimerKey, TimerKind
 from icepath.ice.events import RoleChanged
+from icepath.ice.nat64 import WELL_KNOWN_PREFIX, Prefix
 from icepath.ice.pacer import MAX_PACING
 from icepath.ice.pair import PairKey, PairState
 from icepath.ice.pairing import permit_remotes
@@ -479,6 +481,49 @@ def test_a_side_that_does_not_offer_it_is_sent_nothing_on_checks(options: tuple[
     tell(table, description(options=options))
     is_open = "sped" in options
     assert {place: each.is_open for place, each in table.core.embeddings.items()} == {(1, 1): is_open, (1, 2): is_open}
+
+
+@pytest.mark.rfc("7050", "3")
+class TestTranslated:
+    """What a network's translators make of the other side's IPv4 addresses: a second way to the same candidate."""
+
+    HOST6 = Address("2001:db8::1", 4000)
+    THEIR = Address("11.2.0.1", 5000)
+    MADE = Address("64:ff9b::b02:1", 5000)
+
+    def table(self) -> Bench:
+        table = Bench(config())
+        table.add_host(self.HOST6)
+        return table
+
+    def test_candidates_told_later_are_tried_there(self) -> None:
+        table = self.table()
+        table.core.nat64.prefixes = (Prefix(WELL_KNOWN_PREFIX, 96),)
+        table.meet(candidate(self.THEIR))
+        assert list(table.generation().checklist.pairs) == [PairKey(self.HOST6, self.MADE)]
+        assert table.core.unpermitted == [(1, self.THEIR.host)]
+
+    def test_so_are_those_told_before_and_not_those_that_were_learnt(self) -> None:
+        table = self.table()
+        table.meet(candidate(self.THEIR))
+        assert table.remote_side.wants_ipv4
+        table.generation().remote_candidates[OTHER, 1] = candidate(OTHER, foundation=f"{LEARNT_FOUNDATION}1")
+        table.core.nat64.prefixes = (Prefix(WELL_KNOWN_PREFIX, 96),)
+        table.remote_side.translate(now=0.0)
+        assert list(table.generation().checklist.pairs) == [PairKey(self.HOST6, self.MADE)]
+        (pair,) = table.generation().checklist.pairs.values()
+        assert pair.remote == candidate(self.THEIR)
+
+    def test_ipv6_alone_needs_no_translator(self) -> None:
+        table = self.table()
+        table.meet(candidate(Address("2001:db8:7::1", 5000)))
+        assert not table.remote_side.wants_ipv4
+
+    def test_an_open_question_is_closed_with_the_names(self) -> None:
+        table = self.table()
+        table.core.nat64.query = Handle(9)
+        assert table.remote_side.cancel_resolutions() == [Handle(9)]
+        assert table.remote_side.cancel_resolutions() == []
 
 
 @pytest.mark.rfc("6544", "6")

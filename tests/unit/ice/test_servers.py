@@ -6,6 +6,7 @@ import pytest
 
 from icepath.entropy import Secret
 from icepath.ice.config import Server
+from icepath.ice.nat64 import WELL_KNOWN_PREFIX, Prefix
 from icepath.ice.servers import ServerGroup, group_servers
 from icepath.machine import Handle, ResolvedAddress, Security, Transport
 from icepath.net import Address
@@ -96,3 +97,28 @@ def test_it_is_resolving_while_a_name_is_looked_up() -> None:
     assert not group.is_resolving
     group.urls[1].handle = Handle(3)
     assert group.is_resolving
+
+
+@pytest.mark.rfc("7050", "3")
+def test_a_server_of_ipv4_is_reached_at_its_translated_addresses_beside_its_own() -> None:
+    prefix = Prefix(WELL_KNOWN_PREFIX, 96)
+    group = one("turn:a.example")
+    assert not group.is_ipv4_only
+    group.urls[0].take((at("11.0.0.1", 3478), at("11.0.0.1", 3478, TCP)))
+    assert group.is_ipv4_only
+    assert group.routes(LOCAL6) == ()
+    assert group.translate((prefix,))
+    assert not group.is_ipv4_only
+    made = Address("64:ff9b::b00:1", 3478)
+    assert [route.address for route in group.routes(LOCAL6)] == [made, made]
+    assert [route.address.host for route in group.routes(LOCAL)] == ["11.0.0.1", "11.0.0.1"]
+    assert len(group.urls[0].found) == 4
+    assert group.translate((prefix,))
+    assert len(group.urls[0].found) == 4
+    assert not group.translate(())
+
+
+def test_of_what_is_found_only_streams_where_nothing_may_be_sent_by_udp() -> None:
+    (url,) = one("turn:a.example").urls
+    url.take((at("11.0.0.1", 3478), at("11.0.0.1", 3478, TCP), at("11.0.0.1", 5349, UDP, DTLS)), streams_only=True)
+    assert url.found == (at("11.0.0.1", 3478, TCP),)
