@@ -288,6 +288,36 @@ def _friend(random_bytes: RandomBytes, now: Instant) -> Agent:
     return agent
 
 
+def _embedding_agent(random_bytes: RandomBytes, now: Instant) -> Agent:
+    """Returns an agent of two components whose handshake has begun to ride on its checks."""
+    config = replace(_agent_config(OURS, Role.CONTROLLED), sped=True, components=(2,))
+    agent = Agent(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+    agent.add_local_address(LocalAddress(CLIENT, "eth0"), now=now)
+    agent.set_remote_description(replace(_description(THEIRS, FRIEND), options=("sped",)), now=now)
+    agent.flights.send([bytes([22]) * 40, bytes([22]) * 50], now=now)
+    return agent
+
+
+def _embedding_friend(random_bytes: RandomBytes, now: Instant) -> Agent:
+    config = replace(_agent_config(THEIRS, Role.CONTROLLING), sped=True, components=(2,))
+    agent = Agent(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+    agent.add_local_address(LocalAddress(FRIEND, "eth0"), now=now)
+    agent.set_remote_description(replace(_description(OURS, CLIENT), options=("sped",)), now=now)
+    agent.flights.send([bytes([22]) * 60, bytes([23]) * 70], now=now)
+    return agent
+
+
+def _send_flight(machine: Agent, rng: random.Random, now: Instant) -> None:
+    packets = [bytes([rng.choice((22, 25, 63)), rng.randrange(256)]) for _ in range(rng.randrange(4))]
+    machine.flights.send(packets, component=rng.choice((1, 2)), now=now)
+
+
+def _finish_flights(machine: Agent, rng: random.Random, now: Instant) -> None:
+    if rng.random() > 0.2:
+        raise InvalidState("not complete yet: the machine never saw the call, nor its time")
+    machine.flights.finish(sent_last=rng.random() < 0.5, now=now)
+
+
 def _add_address(machine: Agent, rng: random.Random, now: Instant) -> None:
     machine.add_local_address(LocalAddress(OTHER_CLIENT, "wlan0", cost=10), now=now)
 
@@ -449,6 +479,15 @@ SUBJECTS: Final[tuple[Subject[Any], ...]] = (
         _lite_agent,
         verbs=(_add_address, _remove_address, _end_addresses, _add_candidate, _end_candidates, _send, _restart),
         peers=(Peer(_full_friend, (FRIEND,)),),
+        corpus=(RTP,),
+        locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
+        remotes=(FRIEND, Address("2b00::7", 9)),
+    ),
+    Subject(
+        "agent with a handshake",
+        _embedding_agent,
+        verbs=(_send_flight, _finish_flights, _add_candidate, _describe, _send, _restart),
+        peers=(Peer(_embedding_friend, (FRIEND,)),),
         corpus=(RTP,),
         locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
         remotes=(FRIEND, Address("2b00::7", 9)),
