@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from icepath import Config, Connection
+from icepath import Config, Connection, ConnectionClosed
 from icepath.aio import network_watch, session
 from icepath.aio.interfaces import HostAddress
 from icepath.aio.network_watch import DEBOUNCE, Netlink, NetworkWatch, OnChange, Polling
+from icepath.errors import Cause
+from icepath.ice import events as ice
+from icepath.ice.events import State
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -237,6 +240,7 @@ async def meet(config: Config) -> tuple[Connection, Connection]:
         a.negotiate(room.speak_to("b"), room.listen("a")),
         b.negotiate(room.speak_to("a"), room.listen("b")),
     )
+    await until(lambda: a.state is b.state is State.COMPLETED)
     return a, b
 
 
@@ -310,6 +314,59 @@ class TestConnections:
             await b.send(b"\x80wake up")
             assert await asyncio.wait_for(a.receive(), 5.0) == b"\x80wake up"
             a.wake()
+
+
+def ufrags(*connections: Connection) -> list[str]:
+    return [connection._session.local_description().ufrag for connection in connections]
+
+
+def hear_nothing(connection: Connection) -> None:
+    connection._on_event(ice.StateChanged(State.DISCONNECTED, Cause.NO_RECENT_ANSWER))
+
+
+@pytest.mark.usefixtures("home")
+class TestSilence:
+    """`negotiate` begins anew when nothing is heard, on the controlling side."""
+
+    async def test_the_controlling_side_restarts_and_the_other_follows(self) -> None:
+        a, b = await meet(Config(loopback=True))
+        async with a, b:
+            before = ufrags(a, b)
+            for connection in (a, b):
+                hear_nothing(connection)
+            await until(lambda: not set(ufrags(a, b)) & set(before))
+            await until(lambda: a.state is b.state is State.COMPLETED)
+            after = ufrags(a, b)
+            await asyncio.sleep(0.1)
+            assert ufrags(a, b) == after
+            await a.send(b"\x80again")
+            assert await asyncio.wait_for(b.receive(), 5.0) == b"\x80again"
+
+    async def test_not_when_it_was_heard_again_meanwhile_nor_when_the_channel_is_gone(self) -> None:
+        a, b = await meet(Config(loopback=True))
+        async with a, b:
+            before = ufrags(a, b)
+            for connection in (a, b):
+                hear_nothing(connection)
+                connection._on_event(ice.StateChanged(State.COMPLETED))
+            await asyncio.sleep(0.05)
+            for connection in (a, b):
+                assert connection._negotiation is not None
+                await connection._negotiation.stop()
+                hear_nothing(connection)
+            await asyncio.sleep(0.05)
+            assert ufrags(a, b) == before
+
+    async def test_patience_ends_a_restart_that_nobody_answers_once_the_old_path_is_lost(self) -> None:
+        a, b = await meet(Config(loopback=True, patience=0.05))
+        async with a, b:
+            a._on_event(ice.StateChanged(State.NEW))
+            b._on_event(ice.StateChanged(State.NEW))
+            b._on_event(ice.StateChanged(State.COMPLETED))
+            await until(lambda: a.state is State.FAILED)
+            with pytest.raises(ConnectionClosed):
+                await a.send(b"x")
+            assert b.state is State.COMPLETED
 
 
 def test_a_burst_is_short() -> None:

@@ -38,6 +38,7 @@ CLIENT_IPV6: Final = Address("2b00:1::10", 5000)
 SERVER: Final = Address("11.0.0.1", 3478)
 SERVER_IPV6: Final = Address("2b00::1", 3478)
 FRIEND: Final = Address("11.2.0.1", 6000)
+FRIEND_ELSEWHERE: Final = Address("11.2.0.3", 6000)
 
 ALICE: Final = LongTermCredentials("alice", Secret("wonderland"))
 MALLORY: Final = LongTermCredentials("alice", Secret("looking-glass"))
@@ -288,6 +289,39 @@ def _friend(random_bytes: RandomBytes, now: Instant) -> Agent:
     return agent
 
 
+def _moving_agent(random_bytes: RandomBytes, now: Instant) -> Agent:
+    """Returns an agent with two addresses that may nominate again."""
+    config = replace(_agent_config(OURS, Role.CONTROLLING), renomination=True)
+    return _moving(config, random_bytes, now, (CLIENT, OTHER_CLIENT), _description(THEIRS, FRIEND, FRIEND_ELSEWHERE))
+
+
+def _moving_friend(random_bytes: RandomBytes, now: Instant) -> Agent:
+    config = replace(_agent_config(THEIRS, Role.CONTROLLED), renomination=True)
+    return _moving(config, random_bytes, now, (FRIEND, FRIEND_ELSEWHERE), _description(OURS, CLIENT, OTHER_CLIENT))
+
+
+def _moving(
+    config: AgentConfig, random_bytes: RandomBytes, now: Instant, hosts: tuple[Address, ...], other: Description
+) -> Agent:
+    agent = Agent(config, random_bytes=random_bytes, reserve_slot=Slots(), now=now)
+    for host in hosts:
+        agent.add_local_address(LocalAddress(host, "eth0"), now=now)
+    agent.set_remote_description(replace(other, options=("ice2", "trickle", "renomination2")), now=now)
+    return agent
+
+
+def _lose_address(machine: Agent, rng: random.Random, now: Instant) -> None:
+    machine.remove_local_address(rng.choice((CLIENT, OTHER_CLIENT)), now=now)
+
+
+def _idle(machine: Agent, rng: random.Random, now: Instant) -> None:
+    machine.idle(now=now)
+
+
+def _wake(machine: Agent, rng: random.Random, now: Instant) -> None:
+    machine.wake(now=now)
+
+
 def _embedding_agent(random_bytes: RandomBytes, now: Instant) -> Agent:
     """Returns an agent of two components whose handshake has begun to ride on its checks."""
     config = replace(_agent_config(OURS, Role.CONTROLLED), sped=True, components=(2,))
@@ -482,6 +516,15 @@ SUBJECTS: Final[tuple[Subject[Any], ...]] = (
         corpus=(RTP,),
         locals=(CLIENT, CLIENT_IPV6, OTHER_CLIENT),
         remotes=(FRIEND, Address("2b00::7", 9)),
+    ),
+    Subject(
+        "moving agent",
+        _moving_agent,
+        verbs=(_add_address, _lose_address, _add_candidate, _end_candidates, _send, _restart, _idle, _wake),
+        peers=(Peer(_moving_friend, (FRIEND, FRIEND_ELSEWHERE)),),
+        corpus=(RTP,),
+        locals=(CLIENT, OTHER_CLIENT),
+        remotes=(FRIEND, FRIEND_ELSEWHERE),
     ),
     Subject(
         "agent with a handshake",

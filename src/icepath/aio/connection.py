@@ -377,6 +377,31 @@ class Connection:
             for inbox in self._inboxes:
                 inbox.resume()
         self._report(StateChanged(state, cause))
+        if self._negotiation is not None:
+            self._look_after_path(state)
+
+    def _look_after_path(self, state: State) -> None:
+        """Begins anew when nothing is heard, if this side controls: of two at once neither would know which counts.
+
+        Data flows on the old path meanwhile, and stays there if it comes back. When it is lost and the other side never
+        answers, patience ends it.
+        """
+        loop = asyncio.get_running_loop()
+        if state is State.DISCONNECTED:
+            loop.call_soon(self._begin_anew)  # not within the agent's report of it
+        elif state is State.NEW:
+            loop.call_later(self._session.settings.config.patience, self._give_up)
+
+    def _begin_anew(self) -> None:
+        negotiation = self._negotiation
+        is_ours = self._session.chosen_role is AgentRole.CONTROLLING
+        if negotiation is not None and negotiation.is_open and is_ours and self._state is State.DISCONNECTED:
+            self._session.restart()
+            negotiation.changed()
+
+    def _give_up(self) -> None:
+        if self._state is State.NEW and not self._is_closed:
+            self._set_state(State.FAILED, Cause.CONSENT_EXPIRED)
 
     def _end(self, cause: Cause, elapsed: Seconds) -> None:
         snapshot = None if cause in outcome.WITHOUT_EVIDENCE else self._session.snapshot()

@@ -52,6 +52,11 @@ class Negotiation:
             asyncio.create_task(self._guarded(self._read_all), name="icepath negotiate: receive"),
         )
 
+    @property
+    def is_open(self) -> bool:
+        """Says whether the channel still carries texts both ways, as far as one can know."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
     def changed(self) -> None:
         """Tells that the local description may have changed."""
         self._changed.set()
