@@ -111,11 +111,12 @@ def pair_priority(controlling: int, controlled: int) -> int:
 class LocalPreferences:
     """Hands out distinct local preferences, IPv6 and IPv4 alternating, costly interfaces last (RFC 8421 §4)."""
 
-    __slots__ = ("_seen", "_seen_tcp", "_used")
+    __slots__ = ("_seen", "_seen_tcp", "_used", "_used_tcp")
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, bool], int] = {}
         self._seen_tcp: dict[tuple[int, bool], int] = {}
+        self._used_tcp: set[tuple[int, int]] = set()
         self._used: set[tuple[CandidateType, int, int]] = set()
 
     def for_address(self, address: Address, cost: int, component: int) -> int:
@@ -133,7 +134,11 @@ class LocalPreferences:
         count = self._seen_tcp.get(family, 0)
         self._seen_tcp[family] = count + 1
         step = 2 * count + (0 if address.is_ipv6 else 1)
-        return max(MAX_OTHER_PREFERENCE - min(max(cost, 0), MAX_COST) * TCP_COST_STEP - step, 0)
+        wanted = max(MAX_OTHER_PREFERENCE - min(max(cost, 0), MAX_COST) * TCP_COST_STEP - step, 0)
+        while (component, wanted) in self._used_tcp and wanted > 0:  # "they MUST have a unique other-pref"
+            wanted -= 1
+        self._used_tcp.add((component, wanted))
+        return wanted
 
     def unique(self, kind: CandidateType, wanted: int, component: int) -> int:
         """Returns `wanted`, or the next lower one not used yet for this type and component (RFC 8445 §5.1.2.1)."""

@@ -215,6 +215,9 @@ class TestTcp:
         assert preferences.for_listener(ipv4, 0, 1) == 8190
         assert preferences.for_listener(ipv4, 10, 1) == 8191 - 640 - 3
         assert preferences.for_listener(ipv4, 1000, 2) == 8191 - 6400 - 1
+        assert preferences.for_listener(ipv6, 0, 3) == 8191
+        distinct = [preferences.for_listener(ipv6, cost, 3) for cost in (1, *[0] * 40)]
+        assert len(set(distinct)) == len(distinct)
 
     @pytest.mark.rfc("6544", "4.5")
     def test_an_active_candidate_has_a_place_of_its_own(self) -> None:
