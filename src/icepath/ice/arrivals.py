@@ -154,6 +154,9 @@ class Arrivals:
             generation = self._core.generation_of(pair)
             assert generation is not None  # the check has just found or made the pair there
             self._conclusion.on_nominated(stream, generation, pair, now=now)
+        used = self._core.streams[pair.stream].active.get(pair.component)
+        if used is not None and self._consent.is_warm(pair):
+            self._consent.failover.on_request(pair, used, now=now)
         if pair.state is not PairState.SUCCEEDED or learnt.is_nominated or self._conclusion.state is State.DISCONNECTED:
             self._core.touch()
 

@@ -222,9 +222,8 @@ class Conclusion:
         if stream.current.failure is not None and stream.previous is None:
             return None  # RFC 8445 §12.1: a stream that lacks a component sends nothing for any
         nominated = stream.current.nominated.get(component)
-        if nominated is not None and not self._consent.failover.is_silent(nominated):
-            if nominated.may_send_data(now) or self._consent.is_late(nominated):
-                return nominated
+        if nominated is not None and not self._consent.failover.is_silent(nominated) and self._is_held(nominated, now):
+            return nominated
         if stream.previous is not None:
             # RFC 8445 §9: during a restart data goes on over the old pair until the new one is selected.
             old = stream.active.get(component)
@@ -238,6 +237,9 @@ class Conclusion:
             if pair.component == component and pair.may_send_data(now):
                 best = pair if best is None or pair.valid_priority > best.valid_priority else best
         return best
+
+    def _is_held(self, pair: CandidatePair, now: Instant) -> bool:
+        return pair.may_send_data(now) or self._consent.is_late(pair)
 
     def _retire(self, stream: Stream) -> None:
         """Forgets the generation before the one that has just selected its pairs."""

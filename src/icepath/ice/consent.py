@@ -181,6 +181,7 @@ class Consent:
         self._warm -= {pair.id}
         self._late -= {pair.id}
         self.failover.forget(pair)
+        self.failover.cool(pair)
         for kind in (_CONSENT, _EXPIRY, _LIVENESS):
             self._core.timers.cancel(TimerKey(kind, pair.id))
         for transaction in self._core.transactions:

@@ -21,6 +21,10 @@ PATIENCE_ROUND_TRIPS: Final = 1.25
 PATIENCE_MARGIN: Final[Seconds] = 0.02
 # For a pair whose round trip is not known: most on earth are shorter.
 UNKNOWN_ROUND_TRIP: Final[Seconds] = 0.3
+# Consent checks of a pair that the other side keeps warm are 8 s apart at least; one that comes sooner tells that it
+# looks for another path, perhaps as an address of its own went away. Ours is checked then, once a second at most.
+CUE_WITHIN: Final[Seconds] = 7.5
+CUE_INTERVAL: Final[Seconds] = 1.0
 
 _PROBE: Final = TimerKind.PROBE
 
@@ -41,11 +45,14 @@ _WAITING: Final = Vigil()
 class Failover:
     """Waits for the answers of pairs in use."""
 
-    __slots__ = ("_core", "_vigils")
+    __slots__ = ("_core", "_cued_at", "_requests", "_vigils")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._vigils: dict[int, Vigil] = {}
+        # When the last check of the other side came on each pair kept warm, and when one last meant something.
+        self._requests: dict[int, Instant] = {}
+        self._cued_at: Instant | None = None
 
     def on_sent(self, pair: CandidatePair, *, now: Instant) -> None:
         """Begins to wait for the answer to a consent check."""
@@ -80,6 +87,23 @@ class Failover:
         for each in (pair, *others):
             generation.checklist.enqueue_triggered(each)
         self._core.timers.set(TimerKey(_PROBE, pair.id), now + patience(pair) + self._core.pacer.interval)
+
+    def on_request(self, pair: CandidatePair, used: CandidatePair, *, now: Instant) -> None:
+        """Takes a check of the other side on a pair kept warm: out of its time, it has the pair in use checked."""
+        last = self._requests.get(pair.id)
+        self._requests[pair.id] = now
+        is_cue = last is not None and now - last < CUE_WITHIN
+        if not is_cue or used.id in self._vigils or (self._cued_at is not None and now - self._cued_at < CUE_INTERVAL):
+            return
+        generation = self._core.generation_of(used)
+        if generation is not None:
+            self._cued_at = now
+            generation.checklist.enqueue_triggered(used)
+            self.on_sent(used, now=now)
+
+    def cool(self, pair: CandidatePair) -> None:
+        """Forgets what came on a pair that is not kept warm any more."""
+        self._requests.pop(pair.id, None)
 
     def alarmed_at(self, pair: CandidatePair) -> Instant | None:
         """Returns when an answer was first missed, or None when none is missing."""

@@ -115,7 +115,9 @@ class Selection:
         generation = stream.current
         is_substitute = pair.component in generation.concluded and not pair.is_nominated
         if is_substitute and generation.renomination is not None and pair.generation == generation.number:
-            generation.checklist.enqueue_triggered(pair)
+            # The others too: it tells the other side that this one is looking for a path.
+            for each in (pair, *self._consent.warm_pairs(pair)):
+                generation.checklist.enqueue_triggered(each)
             self._consent.failover.on_sent(pair, now=now)
 
     # -- the controlling side -----------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ from icepath.wire.attributes import (
 from icepath.wire.candidate_line import CandidateType, Foundation
 from icepath.wire.channel_data import encode_channel_data
 from icepath.wire.fragment import Description
-from icepath.wire.message import MessageClass, Method, TransactionId, encode_message
+from icepath.wire.message import MessageClass, Method, TransactionId, decode_message, encode_message
 from unit.ice.agent_table import ELSEWHERE, TA, Table, next_consent_check, run_to, states, stream_relay, two_paths
 from unit.ice.builders import (
     HOST,
@@ -563,3 +563,18 @@ class TestConnections:
         table.agent.receive(Closed(connect.handle, CloseReason.RESET), now=0.1)
         (pair,) = table.agent.snapshot().pairs
         assert pair.state is PairState.FAILED
+
+
+def test_a_check_on_a_warm_pair_out_of_its_time_has_the_pair_in_use_checked() -> None:
+    table, now = two_paths()
+    table.take()
+    for number in (1, 2):
+        check = check_from_remote(number=number)
+        table.receive(check.data, remote=ELSEWHERE, now=now + number)
+    table.agent.handle_timeout(now=now + 2 + TA)
+    requests = [
+        datagram.remote
+        for datagram in table.sent()
+        if decode_message(datagram.payload).message_class is MessageClass.REQUEST
+    ]
+    assert requests == [REMOTE]

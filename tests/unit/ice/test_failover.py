@@ -83,6 +83,46 @@ class TestWaiting:
         assert table.generation().checklist.triggered == []
 
 
+class TestCue:
+    """A check of the other side on a pair kept warm, out of its time: it looks for another path."""
+
+    def test_two_checks_soon_after_each_other_have_the_pair_in_use_checked(self) -> None:
+        table, used, warm = bench()
+        failover = table.consent.failover
+        failover.on_request(warm, used, now=5.0)
+        failover.on_request(warm, used, now=13.0)
+        assert table.generation().checklist.triggered == []
+        failover.on_request(warm, used, now=15.0)
+        assert table.generation().checklist.triggered == [used]
+        assert probe_at(table, used) == pytest.approx(15.125)
+
+    def test_once_a_second_and_not_while_an_answer_is_awaited(self) -> None:
+        table, used, warm = bench()
+        failover = table.consent.failover
+        for at in (5.0, 5.1):
+            failover.on_request(warm, used, now=at)
+        table.generation().checklist.triggered.clear()
+        failover.on_request(warm, used, now=7.0)
+        assert table.generation().checklist.triggered == []
+        failover.on_answer(used)
+        failover.on_request(warm, used, now=7.1)
+        assert table.generation().checklist.triggered == [used]
+        table.generation().checklist.triggered.clear()
+        failover.on_answer(used)
+        failover.on_request(warm, used, now=7.2)
+        assert table.generation().checklist.triggered == []
+
+    def test_what_is_gone_or_not_kept_warm_any_more_tells_nothing(self) -> None:
+        table, used, warm = bench()
+        failover = table.consent.failover
+        failover.on_request(warm, used, now=5.0)
+        failover.cool(warm)
+        failover.on_request(warm, used, now=5.1)
+        table.generation().checklist.remove(used)
+        failover.on_request(warm, used, now=5.2)
+        assert table.generation().checklist.triggered == []
+
+
 class TestSpread:
     def test_pairs_that_share_least_come_first_then_the_better(self) -> None:
         table = Bench()

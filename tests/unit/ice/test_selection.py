@@ -173,7 +173,7 @@ class TestSubstitute:
         lose(table, one)
         settle(table, now=5.0)
         assert active(table) is two
-        assert table.generation().checklist.triggered == [two]
+        assert table.generation().checklist.triggered == [two, three]
         assert table.core.timers.deadline(TimerKey(TimerKind.PROBE, two.id)) == 5.125
         silence(table, two, now=5.125)
         table.consent.grant(three, now=5.2)
