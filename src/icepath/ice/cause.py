@@ -1,12 +1,43 @@
-"""Which `Cause` holds when no path was found: read off what the agent has seen, the most telling first."""
+"""Which `Cause` holds when no path was found, or a server was of no use: the most telling first."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from icepath.errors import Cause
 from icepath.ice.core import Core
 from icepath.ice.pairing import is_passive
 from icepath.ice.stream import Generation, Stream
+from icepath.machine import FailReason
+from icepath.turn.client.events import AllocationFailure
 from icepath.wire.candidate_line import TcpType
+
+_ALLOCATION_CAUSES: Final[dict[AllocationFailure, Cause]] = {
+    AllocationFailure.NO_ANSWER: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.UNREACHABLE: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.NOT_CONNECTED: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.CONNECTION_LOST: Cause.SERVER_UNREACHABLE,
+    AllocationFailure.TOKEN_NEEDED: Cause.WRONG_CREDENTIALS,
+    AllocationFailure.CREDENTIALS_NEEDED: Cause.WRONG_CREDENTIALS,
+    AllocationFailure.WRONG_CREDENTIALS: Cause.WRONG_CREDENTIALS,
+    AllocationFailure.QUOTA: Cause.ALLOCATION_QUOTA,
+    AllocationFailure.UNSUPPORTED_FAMILY: Cause.UNSUPPORTED,
+    AllocationFailure.UNSUPPORTED_TRANSPORT: Cause.UNSUPPORTED,
+}
+_NAME_CAUSES: Final[dict[FailReason, Cause]] = {
+    FailReason.UNSUPPORTED: Cause.UNSUPPORTED,
+    FailReason.UNREACHABLE: Cause.SERVER_UNREACHABLE,
+}
+
+
+def cause_of_allocation(reason: AllocationFailure) -> Cause:
+    """Returns why a TURN server gave no relay, or took it back."""
+    return _ALLOCATION_CAUSES.get(reason, Cause.SERVER_REFUSED)
+
+
+def cause_of_name(reason: FailReason) -> Cause:
+    """Returns why a server's name led nowhere."""
+    return _NAME_CAUSES.get(reason, Cause.SERVER_NAME_NOT_FOUND)
 
 
 def cause_of_failure(core: Core, stream: Stream, *, heard_server: bool, asked_server: bool) -> Cause:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from icepath.errors import Cause
+from icepath.ice.cause import cause_of_allocation, cause_of_name
 from icepath.ice.config import RtoView, Server
 from icepath.ice.core import Core, Relay, ServerQuery, Socket, TimerKey, TimerKind
 from icepath.ice.events import ChallengeRemembered, GatheringCompleted, ServerFailed
@@ -21,7 +22,6 @@ from icepath.ice.stream import Generation
 from icepath.ice.translation import take_prefixes
 from icepath.machine import (
     Failed,
-    FailReason,
     Handle,
     MachineClosed,
     Resolve,
@@ -64,18 +64,6 @@ MAX_REDIRECTS: Final = 3
 # back from all but the nearest server, and before the candidate is announced in any case.
 PERMISSION_DELAY: Final[Seconds] = 0.010
 
-_ALLOCATION_CAUSES: Final[dict[AllocationFailure, Cause]] = {
-    AllocationFailure.NO_ANSWER: Cause.SERVER_UNREACHABLE,
-    AllocationFailure.UNREACHABLE: Cause.SERVER_UNREACHABLE,
-    AllocationFailure.NOT_CONNECTED: Cause.SERVER_UNREACHABLE,
-    AllocationFailure.CONNECTION_LOST: Cause.SERVER_UNREACHABLE,
-    AllocationFailure.TOKEN_NEEDED: Cause.WRONG_CREDENTIALS,
-    AllocationFailure.CREDENTIALS_NEEDED: Cause.WRONG_CREDENTIALS,
-    AllocationFailure.WRONG_CREDENTIALS: Cause.WRONG_CREDENTIALS,
-    AllocationFailure.QUOTA: Cause.ALLOCATION_QUOTA,
-    AllocationFailure.UNSUPPORTED_FAMILY: Cause.UNSUPPORTED,
-    AllocationFailure.UNSUPPORTED_TRANSPORT: Cause.UNSUPPORTED,
-}
 # RFC 8445 §5.1.1.2: "the server lacks resources to fulfill it" (486, 508).
 _FULL: Final = (AllocationFailure.QUOTA, AllocationFailure.CAPACITY)
 
@@ -196,7 +184,7 @@ class Gatherer:
 
     def _on_resolved(self, group: ServerGroup, url: ServerUrl, answer: Resolved | Failed) -> None:
         if isinstance(answer, Failed):
-            cause = _NAME_CAUSES.get(answer.reason, Cause.SERVER_NAME_NOT_FOUND)
+            cause = cause_of_name(answer.reason)
             self._fail_url(group, url, cause, answer.detail)
         else:
             self._take(url, answer.answers)
@@ -463,7 +451,7 @@ class Gatherer:
         url = self._url_of(relay, event.route)
         left = [route for route in relay.routes if route not in relay.failed_routes]
         if all(self._url_of(relay, route) != url for route in left):
-            cause = _ALLOCATION_CAUSES.get(event.reason, Cause.SERVER_REFUSED)
+            cause = cause_of_allocation(event.reason)
             self._report(url, relay.host.address, None, cause, event.text or event.reason.value)
 
     def _forget_relay(self, relay: Relay) -> None:
@@ -473,7 +461,7 @@ class Gatherer:
 
     def _on_relay_over(self, relay: Relay, event: AllocationFailed | AllocationLost) -> None:
         relay.is_over = True
-        cause = _ALLOCATION_CAUSES.get(event.reason, Cause.SERVER_REFUSED)
+        cause = cause_of_allocation(event.reason)
         self._report(self._url_in_use(relay), relay.host.address, event.code, cause, event.text or event.reason.value)
         if isinstance(event, AllocationFailed) and event.reason in _FULL:
             self._ask_for_binding(relay)
@@ -585,12 +573,6 @@ class Gatherer:
             self._core.transmit(relay.host.address, relay.server, indication, now=now)
         if self._core.relays or (self._answered and not is_concluded):
             self._arm_keepalive(now)
-
-
-_NAME_CAUSES: Final[dict[FailReason, Cause]] = {
-    FailReason.UNSUPPORTED: Cause.UNSUPPORTED,
-    FailReason.UNREACHABLE: Cause.SERVER_UNREACHABLE,
-}
 
 
 def _ask_rank(ask: _Ask) -> tuple[bool, int, int, Address, bool]:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 
 from icepath.errors import Cause
-from icepath.ice.cause import cause_of_failure
+from icepath.ice.cause import cause_of_allocation, cause_of_failure, cause_of_name
 from icepath.ice.pair import CandidatePair
+from icepath.machine import FailReason
 from icepath.net import Address
+from icepath.turn.client.events import AllocationFailure
 from icepath.wire.attributes import XorMappedAddress
 from icepath.wire.candidate_line import Candidate, TcpType
 from icepath.wire.message import decode_message
@@ -102,3 +104,22 @@ def test_when_only_they_could_have_connected(theirs: Candidate, expected: Cause)
     table.meet_over_tcp(theirs)
     run_to(table, 60.0)
     assert table.agent.snapshot().cause is expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (AllocationFailure.NO_ANSWER, Cause.SERVER_UNREACHABLE),
+        (AllocationFailure.NOT_CONNECTED, Cause.SERVER_UNREACHABLE),
+        (AllocationFailure.TOKEN_NEEDED, Cause.WRONG_CREDENTIALS),
+        (AllocationFailure.QUOTA, Cause.ALLOCATION_QUOTA),
+        (AllocationFailure.NOT_TURN, Cause.SERVER_REFUSED),
+    ],
+)
+def test_why_a_server_gave_no_relay(reason: AllocationFailure, cause: Cause) -> None:
+    assert cause_of_allocation(reason) is cause
+
+
+def test_why_a_name_led_nowhere() -> None:
+    assert cause_of_name(FailReason.UNREACHABLE) is Cause.SERVER_UNREACHABLE
+    assert cause_of_name(FailReason.RESOLVER) is Cause.SERVER_NAME_NOT_FOUND
