@@ -35,6 +35,7 @@ class Options:
     messages: int
     relay_only: bool
     insecure: bool
+    tcp_only: bool = False
 
 
 def parse_options(arguments: list[str] | None = None) -> Options:
@@ -50,6 +51,7 @@ def parse_options(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--messages", type=int, default=0)
     parser.add_argument("--relay-only", action="store_true")
     parser.add_argument("--insecure", action="store_true")
+    parser.add_argument("--tcp-only", action="store_true")
     values = parser.parse_args(arguments)
     return Options(
         controlling=values.role == "controlling",
@@ -63,6 +65,7 @@ def parse_options(arguments: list[str] | None = None) -> Options:
         messages=values.messages,
         relay_only=values.relay_only,
         insecure=values.insecure,
+        tcp_only=values.tcp_only,
     )
 
 

@@ -81,7 +81,8 @@ class NiceAgent:
     def _configure(self, options: Options) -> None:
         properties = self._agent.props
         properties.controlling_mode = options.ice_controlling
-        properties.ice_tcp = False
+        properties.ice_tcp = options.tcp_only
+        properties.ice_udp = not options.tcp_only
         properties.upnp = False
         properties.force_relay = options.relay_only
         if options.stun:
