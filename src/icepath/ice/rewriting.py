@@ -38,7 +38,8 @@ class RewriteRule:
     """One of our addresses, or a network that they are of: "172.17.0.2", "10.0.0.0/8"."""
     external: str
     """The address of the same family that others reach them at."""
-    mode: RewriteMode = RewriteMode.ADD
+    mode: str = RewriteMode.ADD
+    """A `RewriteMode`, or its word, as a settings file has it."""
 
     def __post_init__(self) -> None:
         external = canonical_host(self.external)

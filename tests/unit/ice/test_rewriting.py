@@ -52,6 +52,6 @@ def test_a_rule_that_can_mean_nothing_is_refused(local: str, external: str, what
 
 
 def test_modes_may_be_written_as_text_but_only_those() -> None:
-    assert RewriteRule("10.0.0.1", "203.0.113.1", mode="replace").mode == RewriteMode.REPLACE  # type: ignore[arg-type]  # as untyped callers do
+    assert RewriteRule("10.0.0.1", "203.0.113.1", mode="replace").mode == RewriteMode.REPLACE
     with pytest.raises(InvalidArgument, match="allowed are add, replace"):
-        RewriteRule("10.0.0.1", "203.0.113.1", mode="swap")  # type: ignore[arg-type]  # as untyped callers do
+        RewriteRule("10.0.0.1", "203.0.113.1", mode="swap")
