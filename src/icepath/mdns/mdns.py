@@ -69,7 +69,7 @@ class Mdns:
 
         Raises: InvalidState when it is closed.
         """
-        self._begin(now)
+        self._advance(self._begin(now))
         self._links.set(links)
         self._responder.forget(links)
         self._resolver.on_failed()
@@ -79,7 +79,9 @@ class Mdns:
 
         Raises: InvalidArgument when the query's handle is in use; InvalidState when it is closed.
         """
-        self._resolver.resolve(query, name, now=self._begin(now))
+        at = self._begin(now)
+        self._resolver.resolve(query, name, now=at)
+        self._advance(at)
 
     def cancel(self, query: Handle, *, now: Instant) -> None:
         """Ends a query without an answer; lawful for one that has ended."""
@@ -92,7 +94,9 @@ class Mdns:
         Raises: InvalidArgument when the name is not of the form that agents make, or has another address;
             InvalidState when it is closed.
         """
-        self._responder.register(name, host, now=self._begin(now))
+        at = self._begin(now)
+        self._responder.register(name, host, now=at)
+        self._advance(at)
 
     def unregister(self, name: str, *, now: Instant) -> None:
         """Takes a name back; lawful for one that is not there."""
@@ -147,9 +151,10 @@ class Mdns:
         return self._latest
 
     def _begin(self, now: Instant) -> Instant:
+        """Returns the time of a verb's call; a call that raises leaves no trace, so who succeeds calls `_advance`."""
         if self._is_closed:
             raise InvalidState("closed")
-        return self._advance(now)
+        return max(self._latest, now)
 
     def _on_socket(self, answer: Opened | Failed | Closed, now: Instant) -> None:
         port = self._links.on_answer(answer)

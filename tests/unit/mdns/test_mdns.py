@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from icepath.errors import InvalidState
+from icepath.errors import InvalidArgument, InvalidState
 from icepath.machine import (
     Bytes,
     Close,
@@ -153,6 +153,15 @@ class TestTime:
         station.mdns.handle_timeout(now=station.now - 500.0)
         assert station.run(3.0) != []
         assert station.events == [NameNotFound(Handle(1), THEIRS, NotFound.NO_ANSWER)]
+
+    def test_a_call_that_is_refused_is_no_time_passing_either(self) -> None:
+        station = Station()
+        station.resolve()
+        station.run(0.1)
+        with pytest.raises(InvalidArgument, match="under way"):
+            station.mdns.resolve(Handle(1), THEIRS, now=station.now + 500.0)
+        station.mdns.handle_timeout(now=station.now)
+        assert list(station.mdns.take_outputs()) == []
 
     def test_the_nearer_of_two_deadlines_is_the_next(self) -> None:
         station = Station()
