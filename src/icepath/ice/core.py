@@ -33,6 +33,7 @@ from icepath.machine import (
     Handle,
     LocalAddress,
     MachineClosed,
+    SocketUse,
     Transport,
 )
 from icepath.net import Address, Instant, RandomBytes, Seconds, TcpAddress
@@ -208,6 +209,10 @@ class Core:
     def is_controlling(self) -> bool:
         """Says whether this agent is in the controlling role."""
         return self.role is _CONTROLLING
+
+    def is_for_relays(self, socket: Socket) -> bool:
+        """Says whether a host socket serves relays alone, so that nobody is told of it."""
+        return self.config.relay_only or socket.use is SocketUse.RELAYS
 
     def generation_of(self, pair: CandidatePair) -> Generation | None:
         """Returns the generation the pair still belongs to, or None when it was discarded."""

@@ -12,42 +12,30 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from icepath.errors import Cause
-from icepath.ice.cause import cause_of_allocation, cause_of_name
+from icepath.ice.cause import cause_of_name
 from icepath.ice.config import RtoView, Server
 from icepath.ice.core import Core, Relay, ServerQuery, Socket, TimerKey, TimerKind
-from icepath.ice.events import ChallengeRemembered, GatheringCompleted, ServerFailed
+from icepath.ice.events import GatheringCompleted, ServerFailed
 from icepath.ice.local import LocalSide
+from icepath.ice.relays import RelayOutcome, Relays
 from icepath.ice.servers import ServerGroup, ServerUrl, group_servers
 from icepath.ice.stream import Generation
 from icepath.ice.translation import take_prefixes
 from icepath.machine import (
     Failed,
     Handle,
-    MachineClosed,
     Resolve,
     Resolved,
     ResolvedAddress,
     SocketUse,
     Transport,
 )
-from icepath.net import Address, Instant, Seconds, is_usable_destination, same_family
+from icepath.net import Address, Instant, Seconds, is_usable_destination
 from icepath.stun.transaction import RetransmissionPolicy
-from icepath.turn.client.allocation import Allocation
-from icepath.turn.client.config import AllocationConfig
 from icepath.turn.client.events import (
-    AddressFamilyRefused,
-    Allocated,
     AllocationEvent,
-    AllocationFailed,
-    AllocationFailure,
-    AllocationLost,
-    CredentialsRejected,
-    Redirected,
-    RouteFailed,
 )
-from icepath.turn.client.events import ChallengeRemembered as AllocationChallengeRemembered
-from icepath.turn.client.routes import Route
-from icepath.wire.attributes import AddressFamily, ErrorCode, MappedAddress, XorMappedAddress
+from icepath.wire.attributes import ErrorCode, MappedAddress, XorMappedAddress
 from icepath.wire.message import Message, MessageClass, Method, encode_message
 
 # RFC 8445 §5.1.1.4 and §11: Tr SHOULD be 15 s.
@@ -58,14 +46,6 @@ KEEPALIVE_POLICY: Final = RetransmissionPolicy(rto=0.5, rc=1, rm=16)
 # does not trickle waits for that; with these, five requests have had no answer after 9.5 s.
 SERVER_RC: Final = 5
 SERVER_RM: Final = 4
-# RFC 8489 §10 asks for protection against loops; a server that balances its load needs one hop.
-MAX_REDIRECTS: Final = 3
-# A CreatePermission lets more urgent transactions go first; it still is on its way before the Allocate's answer can be
-# back from all but the nearest server, and before the candidate is announced in any case.
-PERMISSION_DELAY: Final[Seconds] = 0.010
-
-# RFC 8445 §5.1.1.2: "the server lacks resources to fulfill it" (486, 508).
-_FULL: Final = (AllocationFailure.QUOTA, AllocationFailure.CAPACITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +68,18 @@ class Gatherer:
         "_asked",
         "_asks",
         "_core",
-        "_granted",
         "_groups",
         "_in_flight",
         "_local",
         "_local_ended",
-        "_unannounced",
+        "_relays",
         "is_done",
     )
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._local = LocalSide(core)
+        self._relays = Relays(core, self._local)
         self._groups: list[ServerGroup] = []
         self._asks: list[_Ask] = []
         self._asked: set[tuple[str, Address]] = set()
@@ -110,9 +90,6 @@ class Gatherer:
         self._local_ended = False
         self.is_done = False
         """Every server has answered or failed."""
-        self._granted = False
-        # Allocations whose candidates wait for permissions to be sent, with the mapped address.
-        self._unannounced: dict[int, tuple[Relay, Address | None]] = {}
 
     # -- servers ------------------------------------------------------------------------------------------
 
@@ -140,7 +117,7 @@ class Gatherer:
         self.is_done = False
         uri = group.server.uri
         if not group.is_turn and (uri.secure or uri.transport is Transport.TCP):
-            self._fail(group, group.key, None, Cause.UNSUPPORTED, "a STUN server is asked over UDP, as candidates are")
+            self._fail(group, None, Cause.UNSUPPORTED, "a STUN server is asked over UDP, as candidates are")
             return
         for url in group.urls:
             literal = url.literal()
@@ -286,7 +263,8 @@ class Gatherer:
         if ask.socket.address not in self._core.sockets:
             self._in_flight.discard((ask.group.key, ask.socket.address))
         elif ask.is_allocation:
-            self._allocate(ask, now=now)
+            if not self._relays.open(ask.group, ask.socket, self._policy(), now=now):
+                self._fail(ask.group, ask.socket.address, Cause.UNSUPPORTED, "one allocation per server and socket")
         else:
             self._query(ServerQuery(ask.group.key, ask.address, ask.socket.address), self._policy(), now=now)
 
@@ -308,71 +286,6 @@ class Gatherer:
             now=now,
         )
         self._core.transmit(query.local, query.server, payload, now=now)
-
-    def _allocate(self, ask: _Ask, *, now: Instant) -> None:
-        core, group, local = self._core, ask.group, ask.socket.address
-        routes = tuple(
-            route
-            for route in group.routes(local, verify=core.config.verify_certificates)
-            if not (route.is_datagram and (local, route.address) in core.relays_by_path)
-        )
-        if not routes:
-            self._fail(group, group.key, local, Cause.UNSUPPORTED, "one allocation per server and socket")
-            return
-        is_plain = len(routes) == 1 and routes[0].is_datagram
-        config = AllocationConfig(
-            server=routes[0].address,
-            local=local,
-            credentials=group.server.credentials(),
-            challenge=dict(core.config.challenges).get(group.key),
-            families=self._relay_families(ask.socket),
-            policy=self._policy(),
-            close_timeout=core.config.close_timeout,
-            routes=() if is_plain else routes,
-            transports=core.config.transports,
-            max_redirects=MAX_REDIRECTS,
-        )
-        # Byte streams take no slot; an Allocate on one asks for its own when the time has come.
-        self._granted = routes[0].is_datagram
-        allocation = Allocation(
-            config,
-            random_bytes=core.random_bytes,
-            reserve_slot=self._reserve_slot,
-            reserve_late_slot=self._reserve_late_slot,
-            next_handle=core.next_handle,
-            now=now,
-        )
-        relay = Relay(core.next_id(), allocation, ask.socket, group.key, routes)
-        core.relays[relay.id] = relay
-        for route in routes:
-            self._expect_datagrams(relay, route)
-        generation = core.streams[ask.socket.stream].current
-        allocation.permit(_hosts(generation), now=now)
-        core.settle(relay, now=now)
-
-    def _expect_datagrams(self, relay: Relay, route: Route) -> None:
-        if route.is_datagram:
-            self._core.relays_by_path.setdefault((relay.host.address, route.address), relay)
-
-    def _reserve_slot(self, now: Instant) -> Instant:
-        """Gives an allocation the slot it was made in, then slots like everybody's."""
-        if self._granted:
-            self._granted = False
-            return now
-        return self._core.pacer.reserve(now)
-
-    def _reserve_late_slot(self, now: Instant) -> Instant:
-        """Gives a CreatePermission a slot that leaves the next one, at any Ta, to a check."""
-        pacer = self._core.pacer
-        return pacer.reserve(now + max(PERMISSION_DELAY, pacer.interval))
-
-    def _relay_families(self, socket: Socket) -> tuple[AddressFamily, ...]:
-        """Asks for the socket's own family, and for the other one where no socket of ours is of it."""
-        own = AddressFamily.IPV6 if socket.address.is_ipv6 else AddressFamily.IPV4
-        for other in self._core.sockets.values():
-            if other.relay is None and not other.is_tcp and not same_family(other.address, socket.address):
-                return (own,)
-        return (AddressFamily.IPV4, AddressFamily.IPV6)
 
     # -- answers ----------------------------------------------------------------------------------------------
 
@@ -407,107 +320,38 @@ class Gatherer:
 
     def on_relay_event(self, relay: Relay, event: AllocationEvent, *, now: Instant) -> None:
         """Takes what an allocation reports."""
-        key = (relay.url, relay.host.address)
-        match event:
-            case Allocated(relayed=relayed, mapped=mapped, is_reflexive=is_reflexive):
-                self._in_flight.discard(key)
-                if mapped is not None and is_reflexive and not self._is_for_relays(relay.host):
-                    self._local.add_reflexive(relay.host, mapped, relay.server, self._url_in_use(relay))
-                self._arm_keepalive(now)
-                relay.relayed = relayed
-                self._unannounced[relay.id] = (relay, mapped)
-            case AllocationFailed() | AllocationLost():
-                self._in_flight.discard(key)
-                self._on_relay_over(relay, event)
-            case Redirected(route=route):
-                self._expect_datagrams(relay, route)
-            case MachineClosed():
-                self._in_flight.discard(key)
-                self._forget_relay(relay)
-            case RouteFailed() | AddressFamilyRefused() | CredentialsRejected() | AllocationChallengeRemembered():
-                self._pass_on(relay, event)
-            case _:
-                pass
-
-    def _pass_on(
-        self,
-        relay: Relay,
-        event: RouteFailed | AddressFamilyRefused | CredentialsRejected | AllocationChallengeRemembered,
-    ) -> None:
-        """Tells the application what the server said."""
-        match event:
-            case RouteFailed():
-                self._on_route_failed(relay, event)
-            case AddressFamilyRefused(code=code, text=text):
-                self._report(relay.url, relay.host.address, code, Cause.UNSUPPORTED, text)
-            case CredentialsRejected(code=code):
-                self._report(relay.url, relay.host.address, code, Cause.WRONG_CREDENTIALS, "refresh refused")
-            case _:
-                self._core.outbox.put(ChallengeRemembered(relay.url, event.challenge))
-
-    def _on_route_failed(self, relay: Relay, event: RouteFailed) -> None:
-        """Reports a URL once none of its routes is left: for one that leads nowhere there are the others."""
-        relay.failed_routes += (event.route,)
-        url = self._url_of(relay, event.route)
-        left = [route for route in relay.routes if route not in relay.failed_routes]
-        if all(self._url_of(relay, route) != url for route in left):
-            cause = cause_of_allocation(event.reason)
-            self._report(url, relay.host.address, None, cause, event.text or event.reason.value)
-
-    def _forget_relay(self, relay: Relay) -> None:
-        self._unannounced.pop(relay.id, None)
-        for path in [path for path, other in self._core.relays_by_path.items() if other is relay]:
-            del self._core.relays_by_path[path]
-
-    def _on_relay_over(self, relay: Relay, event: AllocationFailed | AllocationLost) -> None:
-        relay.is_over = True
-        cause = cause_of_allocation(event.reason)
-        self._report(self._url_in_use(relay), relay.host.address, event.code, cause, event.text or event.reason.value)
-        if isinstance(event, AllocationFailed) and event.reason in _FULL:
+        outcome = self._relays.on_event(relay, event)
+        if outcome is not RelayOutcome.OPEN:
+            self._in_flight.discard((relay.url, relay.host.address))
+        if outcome is RelayOutcome.GRANTED:
+            self._arm_keepalive(now)
+        elif outcome is RelayOutcome.FULL:
             self._ask_for_binding(relay)
 
     def _ask_for_binding(self, relay: Relay) -> None:
         """Asks a server that is full for the reflexive address at least (RFC 8445 §5.1.1.2)."""
-        group = self._group_of(relay)
-        is_wanted = relay.host.address in self._core.sockets and not self._is_for_relays(relay.host)
+        group = next((group for group in self._groups if group.key == relay.url), None)
+        is_wanted = relay.host.address in self._core.sockets and not self._core.is_for_relays(relay.host)
         if group is not None and is_wanted and relay.allocation.route.is_datagram:
             self._in_flight.add((relay.url, relay.host.address))
             self._enqueue(_Ask(group, relay.host, False, relay.server))
 
-    def _is_for_relays(self, socket: Socket) -> bool:
-        return self._core.config.relay_only or socket.use is SocketUse.RELAYS
-
-    def _group_of(self, relay: Relay) -> ServerGroup | None:
-        return next((group for group in self._groups if group.key == relay.url), None)
-
-    def _url_in_use(self, relay: Relay) -> str:
-        return self._url_of(relay, relay.allocation.route)
-
-    def _url_of(self, relay: Relay, route: Route) -> str:
-        group = self._group_of(relay)
-        return relay.url if group is None else group.url_of(route)
-
     @property
     def can_announce(self) -> bool:
         """Says whether a relayed candidate waits to be announced and nothing holds it back."""
-        return any(not relay.allocation.has_unsent_permissions for relay, _ in self._unannounced.values())
+        return self._relays.can_announce
 
     def announce_relays(self) -> list[Socket]:
         """Announces the relayed candidates whose permissions are on their way; returns their sockets."""
-        sockets: list[Socket] = []
-        for relay, mapped in list(self._unannounced.values()):
-            if not relay.allocation.has_unsent_permissions:
-                del self._unannounced[relay.id]
-                sockets += self._local.add_relayed(relay, mapped, self._url_in_use(relay))
-        return sockets
+        return self._relays.announce()
 
     # -- failures and the end ---------------------------------------------------------------------------------
 
-    def _fail(self, group: ServerGroup, url: str, local: Address | None, cause: Cause, text: str) -> None:
+    def _fail(self, group: ServerGroup, local: Address | None, cause: Cause, text: str) -> None:
         group.has_failed = local is None
         if local is not None:
             self._in_flight.discard((group.key, local))
-        self._report(url, local, None, cause, text)
+        self._report(group.key, local, None, cause, text)
 
     def _report(self, url: str, local: Address | None, code: int | None, cause: Cause, text: str) -> None:
         self._core.outbox.put(ServerFailed(url, local, code, cause, text))
@@ -515,7 +359,7 @@ class Gatherer:
     @property
     def is_reportable(self) -> bool:
         """Says whether everything has answered or failed since gathering was last reported complete."""
-        if self.is_done or not self._local_ended or self._asks or self._in_flight or self._unannounced:
+        if self.is_done or not self._local_ended or self._asks or self._in_flight or self._relays.has_unannounced:
             return False
         is_translating = self._core.nat64.query is not None and self.wants_ipv4
         return not is_translating and not any(group.is_resolving for group in self._groups)
@@ -578,7 +422,3 @@ class Gatherer:
 def _ask_rank(ask: _Ask) -> tuple[bool, int, int, Address, bool]:
     socket = ask.socket
     return (socket.address.is_ipv6, socket.stream, socket.component, socket.address, ask.is_allocation)
-
-
-def _hosts(generation: Generation) -> list[str]:
-    return sorted({candidate.host for candidate in generation.remote_candidates.values() if not candidate.is_name})

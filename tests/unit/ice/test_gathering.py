@@ -4,26 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from icepath.entropy import IceCredentials, Secret
+from icepath.entropy import Secret
 from icepath.errors import Cause
 from icepath.ice.candidate import candidate_priority
-from icepath.ice.config import AgentConfig, RtoView, Server, rto_by_rfc
+from icepath.ice.config import RtoView, Server, rto_by_rfc
 from icepath.ice.core import Relay, ServerQuery, Socket, TimerKey, TimerKind
-from icepath.ice.events import CandidateGathered, ChallengeRemembered, GatheringCompleted, ServerFailed
+from icepath.ice.events import CandidateGathered, GatheringCompleted, ServerFailed
 from icepath.ice.gathering import KEEPALIVE_INTERVAL
 from icepath.ice.restart import remove_relay, restart_stream
 from icepath.machine import (
-    Bytes,
-    Closed,
-    CloseReason,
     Connect,
     Datagram,
     Failed,
     FailReason,
     Handle,
     LocalAddress,
-    MachineClosed,
-    Opened,
     Resolve,
     Resolved,
     ResolvedAddress,
@@ -32,37 +27,52 @@ from icepath.machine import (
     Transport,
 )
 from icepath.net import Address
-from icepath.stun.credentials import Challenge
-from icepath.stun.transaction import Match
 from icepath.turn.client.events import (
-    AddressFamilyRefused,
-    AllocationEvent,
+    Allocated,
     AllocationFailed,
     AllocationFailure,
     AllocationLost,
     CredentialsRejected,
-    PermissionsInstalled,
-    Redirected,
 )
-from icepath.turn.client.events import ChallengeRemembered as AllocationChallengeRemembered
-from icepath.turn.client.routes import Route
 from icepath.wire.attributes import (
-    AdditionalAddressFamily,
     Attribute,
     ErrorCode,
-    Lifetime,
     MappedAddress,
     Nonce,
     Realm,
     UnknownAttribute,
     Username,
     XorMappedAddress,
-    XorRelayedAddress,
 )
-from icepath.wire.candidate_line import Candidate, CandidateType, TcpType
-from icepath.wire.integrity import long_term_key
+from icepath.wire.candidate_line import CandidateType, TcpType
 from icepath.wire.message import MessageClass, Method, decode_message
 from icepath.wire.uri import parse_server_uri
+from unit.ice.asking import (
+    ALICE,
+    CHALLENGE,
+    HOST6,
+    NEW,
+    SECOND_HOST,
+    SECOND_SERVER,
+    SERVER6,
+    STUN,
+    STUN_URL,
+    TCP_URL,
+    TURN,
+    TURN_URL,
+    UDP_URL,
+    allocate,
+    answer,
+    ask_all,
+    bench,
+    failures,
+    gathered,
+    is_done,
+    keepalive_at,
+    query_of,
+    server,
+    turn_server,
+)
 from unit.ice.builders import (
     HOST,
     MAPPED,
@@ -77,77 +87,6 @@ from unit.ice.builders import (
     reply,
     server_at,
 )
-
-SECOND_HOST = Address("192.0.2.2", 4000)
-HOST6 = Address("2001:db8::1", 4000)
-SERVER6 = Address("2001:db8:5::5", 3478)
-SECOND_SERVER = Address("203.0.113.6", 3478)
-RELAYED6 = Address("2001:db8:5::5", 49153)
-NEW = IceCredentials("newufrag", Secret("new-password-of-24-charss"))
-STUN, TURN = server_at(SERVER, "stun"), server_at(SERVER)
-ALICE = Server(parse_server_uri(f"turn:{SERVER}"), "alice", Secret("wonderland"))
-CHALLENGE = Challenge("example.org", b"nonce")
-KEY = long_term_key("alice", "example.org", Secret("wonderland"))
-STUN_URL, TURN_URL = f"stun:{SERVER}", f"turn:{SERVER}"
-
-
-def bench(*servers: Server, hosts: tuple[Address, ...] = (HOST,), settings: AgentConfig | None = None) -> Bench:
-    table = Bench(settings)
-    table.gatherer.set_servers(servers, now=0.0)
-    for host in hosts:
-        table.add_host(host)
-    return table
-
-
-def server(text: str) -> Server:
-    return Server(parse_server_uri(text))
-
-
-def ask_all(table: Bench, *, now: float = 0.0) -> list[Datagram]:
-    """Asks every server that waits to be asked; returns what was sent."""
-    table.take()
-    while table.gatherer.has_asks:
-        table.gatherer.ask_next(now=now)
-    return table.sent()
-
-
-def answer(table: Bench, asked: Datagram, *attributes: Attribute, is_error: bool = False, now: float = 0.1) -> None:
-    """Plays the STUN server that answers a query."""
-    data = reply(decode_message(asked.payload), attributes, key=None, is_error=is_error)
-    found = table.core.transactions.match(decode_message(data), local=asked.local, remote=asked.remote, now=now)
-    assert isinstance(found, Match)
-    assert isinstance(found.transaction.context, ServerQuery)
-    table.gatherer.on_answer(found.transaction.context, found.message, now=now)
-
-
-def query_of(table: Bench) -> ServerQuery:
-    (transaction,) = table.core.transactions
-    assert isinstance(transaction.context, ServerQuery)
-    return transaction.context
-
-
-def allocate(table: Bench) -> Relay:
-    """Asks the one TURN server; returns the relay, not granted yet."""
-    while table.gatherer.has_asks:
-        table.gatherer.ask_next(now=0.0)
-    (relay,) = table.core.relays.values()
-    return relay
-
-
-def gathered(table: Bench) -> list[Candidate]:
-    return [event.candidate for event in table.events(CandidateGathered)]
-
-
-def failures(table: Bench) -> list[tuple[str, Address | None, int | None, Cause]]:
-    return [(each.url, each.local, each.code, each.reason) for each in table.events(ServerFailed)]
-
-
-def is_done(table: Bench) -> bool:
-    return table.gatherer.report_if_done()
-
-
-def keepalive_at(table: Bench) -> float | None:
-    return table.core.timers.deadline(TimerKey(TimerKind.KEEPALIVE))
 
 
 class TestHostCandidates:
@@ -206,7 +145,7 @@ class TestAsking:
     def test_ipv4_goes_first_and_on_each_socket_the_quick_question(self) -> None:
         table = bench(TURN, STUN, server_at(SERVER6, "stun"), hosts=(HOST6, SECOND_HOST, HOST))
         table.take()
-        order = []
+        order: list[tuple[Address, int]] = []
         while table.gatherer.has_asks:
             table.gatherer.ask_next(now=0.0)
             (asked,) = table.sent()
@@ -282,14 +221,6 @@ class TestAsking:
         table.run_relay(relay, now=1.0)
         assert relay.allocation.is_permitted(REMOTE.host)
         assert relay.allocation.is_permitted("198.51.100.9")
-
-    @pytest.mark.parametrize(("hosts", "asks_for_both"), [((HOST,), True), ((HOST, HOST6), False)])
-    def test_a_host_of_one_family_wants_relayed_addresses_of_both(
-        self, hosts: tuple[Address, ...], asks_for_both: bool
-    ) -> None:
-        table = bench(TURN, hosts=hosts)
-        (asked,) = ask_all(table)
-        assert (decode_message(asked.payload).get(AdditionalAddressFamily) is not None) is asks_for_both
 
     def test_two_ways_to_write_one_server_make_one_allocation(self) -> None:
         table = bench(TURN, server(f"turn:{SERVER}?transport=udp"))
@@ -515,174 +446,6 @@ class TestServerReflexive:
         assert not is_done(table)
         answer(table, other, XorMappedAddress(MAPPED))
         assert is_done(table)
-
-
-class TestRelayed:
-    def granted(self, *relayed: Address, settings: AgentConfig | None = None) -> tuple[Bench, Relay, list[Socket]]:
-        table = bench(TURN, settings=settings)
-        relay = allocate(table)
-        sockets = table.grant(relay, *relayed)
-        return table, relay, sockets
-
-    @pytest.mark.rfc("8445", "5.1.1.2")
-    def test_an_allocation_gives_a_relayed_and_a_server_reflexive_candidate(self) -> None:
-        table, relay, (socket,) = self.granted(RELAYED)
-        reflexive, relayed = gathered(table)
-        assert (reflexive.type, reflexive.address, reflexive.related_address) == (
-            CandidateType.SERVER_REFLEXIVE,
-            MAPPED,
-            HOST,
-        )
-        assert (relayed.type, relayed.address, relayed.related_address) == (CandidateType.RELAYED, RELAYED, MAPPED)
-        assert relayed.priority == candidate_priority(CandidateType.RELAYED, socket.preference, 1)
-        assert (relayed.url, relayed.ufrag) == (TURN_URL, OWN.ufrag)
-        assert table.core.sockets[RELAYED] is socket
-        assert socket.relay is relay
-        local = table.generation().local_at(RELAYED, 1)
-        assert local is not None
-        assert local.base == RELAYED
-
-    def test_both_families_may_be_granted(self) -> None:
-        table, _, sockets = self.granted(RELAYED, RELAYED6)
-        assert [socket.address for socket in sockets] == [RELAYED, RELAYED6]
-        priorities = [told.priority for told in gathered(table)]
-        assert len(set(priorities)) == 3
-
-    @pytest.mark.rfc("8445", "5.1.1.2")
-    def test_one_that_equals_a_host_candidate_is_discarded(self) -> None:
-        table, _, sockets = self.granted(HOST)
-        assert sockets == []
-        assert [told.type for told in gathered(table)] == [CandidateType.SERVER_REFLEXIVE]
-
-    def test_relay_only_hides_the_host(self) -> None:
-        table, _, _ = self.granted(RELAYED, RELAYED6, settings=replace(config(), relay_only=True))
-        four, six = gathered(table)
-        assert (four.related_address, six.related_address) == (Address("0.0.0.0", 0), Address("::", 0))
-        assert {told.type for told in (four, six)} == {CandidateType.RELAYED}
-
-    def test_it_is_announced_when_its_permissions_are_on_their_way(self) -> None:
-        table, relay = self.asked_with_a_remote_candidate()
-        assert table.grant(relay, RELAYED, key=KEY) == []
-        assert not table.gatherer.can_announce
-        table.gatherer.end_of_local_addresses()
-        assert not is_done(table)
-        table.take()
-        table.run_relay(relay, now=0.1)
-        assert table.gatherer.can_announce
-        table.gatherer.announce_relays()
-        assert [told.address for told in gathered(table)] == [RELAYED]
-        assert not table.gatherer.can_announce
-        assert is_done(table)
-
-    def test_one_that_ends_before_that_is_not_announced(self) -> None:
-        table, relay = self.asked_with_a_remote_candidate()
-        assert table.grant(relay, RELAYED, key=KEY) == []
-        table.gatherer.on_relay_event(relay, MachineClosed(), now=1.0)
-        table.run_relay(relay, now=1.0)
-        assert table.gatherer.announce_relays() == []
-        assert table.core.relays_by_path == {}
-
-    def asked_with_a_remote_candidate(self) -> tuple[Bench, Relay]:
-        """Answers a 401 to the first Allocate: the permission goes right behind the second."""
-        table = bench(ALICE, hosts=())
-        table.meet(candidate())
-        table.add_host()
-        relay = allocate(table)
-        error: list[Attribute] = [ErrorCode(401, ""), Realm("example.org"), Nonce(b"nonce")]
-        request = last_request(table.sent(), SERVER)
-        table.to_relay(relay, reply(request, error, key=None, is_error=True), now=0.0)
-        table.run_relay(relay, now=0.006)
-        assert relay.allocation.has_unsent_permissions
-        return table, relay
-
-    @pytest.mark.rfc("8445", "5.1.1.2")
-    @pytest.mark.parametrize(
-        ("reason", "code", "cause"),
-        [
-            (AllocationFailure.NO_ANSWER, None, Cause.SERVER_UNREACHABLE),
-            (AllocationFailure.WRONG_CREDENTIALS, 401, Cause.WRONG_CREDENTIALS),
-            (AllocationFailure.CREDENTIALS_NEEDED, 401, Cause.WRONG_CREDENTIALS),
-            (AllocationFailure.QUOTA, 486, Cause.ALLOCATION_QUOTA),
-            (AllocationFailure.UNSUPPORTED_TRANSPORT, 442, Cause.UNSUPPORTED),
-            (AllocationFailure.CAPACITY, 508, Cause.SERVER_REFUSED),
-        ],
-    )
-    def test_a_refusal_is_reported_with_its_cause(
-        self, reason: AllocationFailure, code: int | None, cause: Cause
-    ) -> None:
-        table = bench(TURN)
-        relay = allocate(table)
-        table.take()
-        table.gatherer.on_relay_event(relay, AllocationFailed(reason, code, ""), now=1.0)
-        (event,) = table.events(ServerFailed)
-        assert (event.url, event.local, event.code, event.reason) == (TURN_URL, HOST, code, cause)
-        assert event.text == reason.value
-        assert relay.is_over
-        table.gatherer.end_of_local_addresses()
-        assert is_done(table) is not table.gatherer.has_asks
-
-    @pytest.mark.rfc("8445", "5.1.1.2")
-    @pytest.mark.parametrize("reason", [AllocationFailure.QUOTA, AllocationFailure.CAPACITY])
-    def test_a_server_that_is_full_is_asked_for_the_reflexive_address(self, reason: AllocationFailure) -> None:
-        table = bench(TURN)
-        relay = allocate(table)
-        table.gatherer.on_relay_event(relay, AllocationFailed(reason, 486, ""), now=1.0)
-        (asked,) = ask_all(table)
-        assert (asked.local, asked.remote) == (HOST, SERVER)
-        assert decode_message(asked.payload).method == Method.BINDING
-        answer(table, asked, XorMappedAddress(MAPPED))
-        (told,) = gathered(table)
-        assert (told.type, told.address, told.url) == (CandidateType.SERVER_REFLEXIVE, MAPPED, TURN_URL)
-
-    @pytest.mark.parametrize("case", ["relay-only", "for relays", "server gone", "socket gone", "refused", "lost"])
-    def test_but_not_when_that_is_of_no_use(self, case: str) -> None:
-        table = bench(TURN, hosts=(), settings=replace(config(), relay_only=case == "relay-only"))
-        table.add_host(use=SocketUse.RELAYS if case == "for relays" else SocketUse.ALL)
-        relay = allocate(table)
-        if case == "server gone":
-            table.gatherer.set_servers((), now=1.0)
-        if case == "socket gone":
-            del table.core.sockets[HOST]
-        reason = AllocationFailure.FORBIDDEN if case == "refused" else AllocationFailure.QUOTA
-        event = (AllocationLost if case == "lost" else AllocationFailed)(reason, 486, "")
-        table.gatherer.on_relay_event(relay, event, now=1.0)
-        assert not table.gatherer.has_asks
-
-    def test_a_loss_is_reported_likewise(self) -> None:
-        table, relay, _ = self.granted(RELAYED)
-        table.take()
-        table.gatherer.on_relay_event(relay, AllocationLost(AllocationFailure.MISMATCH, 437, "gone"), now=1.0)
-        assert table.take() == [ServerFailed(TURN_URL, HOST, 437, Cause.SERVER_REFUSED, "gone")]
-        assert relay.is_over
-
-    @pytest.mark.parametrize(
-        ("event", "expected"),
-        [
-            (AddressFamilyRefused(2, 440, "no"), ServerFailed(TURN_URL, HOST, 440, Cause.UNSUPPORTED, "no")),
-            (
-                CredentialsRejected(401, 9.0),
-                ServerFailed(TURN_URL, HOST, 401, Cause.WRONG_CREDENTIALS, "refresh refused"),
-            ),
-            (
-                AllocationChallengeRemembered(Challenge("example.org", b"nonce")),
-                ChallengeRemembered(TURN_URL, Challenge("example.org", b"nonce")),
-            ),
-        ],
-    )
-    def test_what_else_an_allocation_tells_is_passed_on(
-        self, event: AllocationEvent, expected: ServerFailed | ChallengeRemembered
-    ) -> None:
-        table, relay, _ = self.granted(RELAYED)
-        table.take()
-        table.gatherer.on_relay_event(relay, event, now=1.0)
-        assert table.take() == [expected]
-        assert not relay.is_over
-
-    def test_what_is_the_allocations_own_business_is_not(self) -> None:
-        table, relay, _ = self.granted(RELAYED)
-        table.take()
-        table.gatherer.on_relay_event(relay, PermissionsInstalled((REMOTE.host,)), now=1.0)
-        assert table.take() == []
 
 
 class TestChangeOfServers:
@@ -921,131 +684,6 @@ class TestRestart:
         assert gathered(table) == []
 
 
-UDP_URL, TCP_URL, TLS_URL = (f"turn:{SERVER}?transport=udp", f"turn:{SERVER}?transport=tcp", f"turns:{SERVER.host}")
-OTHER_SERVER = Address("203.0.113.99", 3478)
-
-
-def turn_server(text: str) -> Server:
-    return Server(parse_server_uri(text), "alice", Secret("wonderland"))
-
-
-class TestRoutes:
-    """One TURN server that several URLs lead to; byte streams are played by hand."""
-
-    def race(self, *urls: str, settings: AgentConfig | None = None) -> tuple[Bench, Relay]:
-        table = bench(*(turn_server(url) for url in urls), settings=settings)
-        table.take()
-        relay = allocate(table)
-        return table, relay
-
-    def to_stream(self, table: Bench, relay: Relay, arrival: Opened | Failed | Bytes | Closed, now: float) -> None:
-        relay.allocation.receive(arrival, now=now)
-        table.core.settle(relay, now=now)
-
-    def test_all_are_tried_at_once_with_one_allocation(self) -> None:
-        table, relay = self.race(UDP_URL, TCP_URL, TLS_URL)
-        outputs = table.take()
-        assert [(each.local, each.remote) for each in outputs if isinstance(each, Datagram)] == [(HOST, SERVER)]
-        opened = [each for each in outputs if isinstance(each, Connect)]
-        assert [(each.remote, each.security) for each in opened] == [
-            (SERVER, Security.NONE),
-            (Address(SERVER.host, 5349), Security.TLS),
-        ]
-        assert opened[1].server_name == SERVER.host
-        assert [each.local for each in opened] == [Address(HOST.host, 0)] * 2
-        assert table.core.relays_by_handle == {each.handle: relay for each in opened}
-        assert all(each.verify for each in opened)
-
-    def test_certificates_are_not_verified_when_the_config_says_so(self) -> None:
-        table, _ = self.race(TLS_URL, settings=replace(config(), verify_certificates=False))
-        assert [each.verify for each in table.take() if isinstance(each, Connect)] == [False]
-
-    @pytest.mark.rfc("8656", "7.2")
-    def test_over_a_byte_stream_there_is_a_relayed_candidate_and_no_reflexive_one(self) -> None:
-        table, relay = self.race(UDP_URL, TCP_URL)
-        (connect,) = [each for each in table.take() if isinstance(each, Connect)]
-        self.to_stream(table, relay, Opened(connect.handle, Address(HOST.host, 9), SERVER), 0.1)
-        table.run_relay(relay, now=0.3)
-        (asked,) = [each for each in table.take() if isinstance(each, Bytes)]
-        request = decode_message(asked.payload)
-        granted: list[Attribute] = [XorRelayedAddress(RELAYED), XorMappedAddress(MAPPED), Lifetime(600)]
-        self.to_stream(table, relay, Bytes(connect.handle, reply(request, granted, key=None)), 0.4)
-        table.relay_events(0.4)
-        assert [socket.address for socket in table.gatherer.announce_relays()] == [RELAYED]
-        (made,) = gathered(table)
-        assert (made.type, made.url) == (CandidateType.RELAYED, TCP_URL)
-        table.gatherer.keep_alive(is_concluded=False, now=20.0)
-        assert table.take() == []
-        self.to_stream(table, relay, Closed(connect.handle, CloseReason.EOF), 21.0)
-        table.relay_events(21.0)
-        ((url, local, _, cause),) = failures(table)
-        assert (url, local, cause) == (TCP_URL, HOST, Cause.SERVER_UNREACHABLE)
-        assert relay.is_over
-
-    def test_a_url_is_reported_when_none_of_its_routes_is_left(self) -> None:
-        table, relay = self.race(UDP_URL, TCP_URL)
-        (connect,) = [each for each in table.take() if isinstance(each, Connect)]
-        self.to_stream(table, relay, Failed(connect.handle, FailReason.REFUSED, "refused"), 0.1)
-        table.relay_events(0.1)
-        assert [(url, cause) for url, _, _, cause in failures(table)] == [(TCP_URL, Cause.SERVER_UNREACHABLE)]
-        assert not relay.is_over
-
-    def test_one_route_of_a_url_that_leads_nowhere_is_not_reported(self) -> None:
-        table = bench(turn_server("turn:turn.example.org"))
-        (asked,) = [each for each in table.take() if isinstance(each, Resolve)]
-        found = [ResolvedAddress(kind, Security.NONE, SERVER) for kind in (Transport.UDP, Transport.TCP)]
-        assert table.gatherer.on_resolution(Resolved(asked.handle, tuple(found)))
-        relay = allocate(table)
-        (connect,) = [each for each in table.take() if isinstance(each, Connect)]
-        self.to_stream(table, relay, Failed(connect.handle, FailReason.REFUSED, "refused"), 0.1)
-        table.relay_events(0.1)
-        assert failures(table) == []
-
-    def test_names_of_one_server_are_waited_for_together(self) -> None:
-        table = bench(turn_server("turn:turn.example.org?transport=udp"), turn_server("turns:turn.example.org"))
-        first, second = [each for each in table.take() if isinstance(each, Resolve)]
-        table.gatherer.on_resolution(Resolved(first.handle, (ResolvedAddress(Transport.UDP, Security.NONE, SERVER),)))
-        assert not table.gatherer.has_asks
-        table.gatherer.on_resolution(Failed(second.handle, FailReason.NAME_NOT_FOUND, "no such name"))
-        assert table.gatherer.has_asks
-        assert [(url, cause) for url, _, _, cause in failures(table)] == [
-            ("turns:turn.example.org", Cause.SERVER_NAME_NOT_FOUND)
-        ]
-
-    @pytest.mark.rfc("8489", "10")
-    def test_datagrams_of_the_server_it_was_sent_to_are_the_relays(self) -> None:
-        table, relay = self.race(UDP_URL)
-        table.gatherer.on_relay_event(relay, Redirected(Route(OTHER_SERVER)), now=1.0)
-        table.gatherer.on_relay_event(
-            relay, Redirected(Route(OTHER_SERVER, Transport.TCP)), now=1.0
-        )  # streams are known by their handles
-        assert set(table.core.relays_by_path) == {(HOST, SERVER), (HOST, OTHER_SERVER)}
-        table.gatherer.on_relay_event(relay, MachineClosed(), now=2.0)
-        assert table.core.relays_by_path == {}
-
-    def test_a_full_server_behind_a_byte_stream_is_not_asked_over_udp(self) -> None:
-        table, relay = self.race(TCP_URL)
-        table.take()
-        failed = AllocationFailed(AllocationFailure.QUOTA, 486, "quota")
-        table.gatherer.on_relay_event(relay, failed, now=1.0)
-        assert not table.gatherer.has_asks
-
-    def test_what_a_relay_of_a_server_given_up_reports_goes_under_its_first_url(self) -> None:
-        table, relay = self.race(UDP_URL, TCP_URL)
-        table.gatherer.set_servers((), now=1.0)
-        table.gatherer.on_relay_event(relay, AllocationLost(AllocationFailure.REFUSED, 403, "gone"), now=2.0)
-        assert [url for url, *_ in failures(table)] == [UDP_URL]
-
-    def test_two_users_of_one_server_cannot_share_a_socket(self) -> None:
-        bob = Server(parse_server_uri(TURN_URL), "bob", Secret("builder"))
-        table = bench(turn_server(UDP_URL), bob)
-        table.take()
-        while table.gatherer.has_asks:
-            table.gatherer.ask_next(now=0.0)
-        assert failures(table) == [(TURN_URL, HOST, None, Cause.UNSUPPORTED)]
-        assert len(table.core.relays) == 1
-
-
 @pytest.mark.rfc("8828", "5.2")
 class TestStreamsOnly:
     def test_a_server_is_reached_by_tcp_and_tls_and_not_by_udp(self) -> None:
@@ -1127,3 +765,66 @@ def test_sockets_for_relays_tell_no_host_candidate() -> None:
     socket = Socket(LocalAddress(HOST, use=SocketUse.RELAYS), stream=1, component=1, preference=1)
     table.gatherer.add_socket(socket)
     assert table.events(CandidateGathered) == []
+
+
+class TestRelays:
+    """What gathering does when relays report; the relays themselves are test_relays.py's."""
+
+    @pytest.mark.rfc("8445", "5.1.1.2")
+    @pytest.mark.parametrize("reason", [AllocationFailure.QUOTA, AllocationFailure.CAPACITY])
+    def test_a_server_that_is_full_is_asked_for_the_reflexive_address(self, reason: AllocationFailure) -> None:
+        table = bench(TURN)
+        relay = allocate(table)
+        table.gatherer.on_relay_event(relay, AllocationFailed(reason, 486, ""), now=1.0)
+        (asked,) = ask_all(table)
+        assert (asked.local, asked.remote) == (HOST, SERVER)
+        assert decode_message(asked.payload).method == Method.BINDING
+        answer(table, asked, XorMappedAddress(MAPPED))
+        (told,) = gathered(table)
+        assert (told.type, told.address, told.url) == (CandidateType.SERVER_REFLEXIVE, MAPPED, TURN_URL)
+
+    @pytest.mark.parametrize("case", ["relay-only", "for relays", "server gone", "socket gone", "refused", "lost"])
+    def test_but_not_when_that_is_of_no_use(self, case: str) -> None:
+        table = bench(TURN, hosts=(), settings=replace(config(), relay_only=case == "relay-only"))
+        table.add_host(use=SocketUse.RELAYS if case == "for relays" else SocketUse.ALL)
+        relay = allocate(table)
+        if case == "server gone":
+            table.gatherer.set_servers((), now=1.0)
+        if case == "socket gone":
+            del table.core.sockets[HOST]
+        reason = AllocationFailure.FORBIDDEN if case == "refused" else AllocationFailure.QUOTA
+        event = (AllocationLost if case == "lost" else AllocationFailed)(reason, 486, "")
+        table.gatherer.on_relay_event(relay, event, now=1.0)
+        assert not table.gatherer.has_asks
+
+    def test_two_users_of_one_server_cannot_share_a_socket(self) -> None:
+        bob = Server(parse_server_uri(TURN_URL), "bob", Secret("builder"))
+        table = bench(turn_server(UDP_URL), bob)
+        table.take()
+        while table.gatherer.has_asks:
+            table.gatherer.ask_next(now=0.0)
+        assert failures(table) == [(TURN_URL, HOST, None, Cause.UNSUPPORTED)]
+        assert len(table.core.relays) == 1
+
+    def test_its_candidates_are_told_once_and_what_else_it_says_ends_no_waiting(self) -> None:
+        table = bench(TURN)
+        relay = allocate(table)
+        table.gatherer.end_of_local_addresses()
+        table.gatherer.on_relay_event(relay, CredentialsRejected(401, 9.0), now=0.5)
+        assert not table.gatherer.is_reportable
+        assert not table.gatherer.can_announce
+        relay.relayed = (RELAYED,)
+        table.gatherer.on_relay_event(relay, Allocated((RELAYED,), MAPPED, 600), now=1.0)
+        assert table.gatherer.can_announce
+        assert not table.gatherer.is_reportable
+        assert [socket.address for socket in table.gatherer.announce_relays()] == [RELAYED]
+        assert not table.gatherer.can_announce
+        assert table.gatherer.is_reportable
+
+    def test_a_relay_by_byte_stream_needs_no_keepalive(self) -> None:
+        table = bench(turn_server(TCP_URL))
+        allocate(table)
+        table.take()
+        table.gatherer.keep_alive(is_concluded=True, now=15.0)
+        assert table.take() == []
+        assert keepalive_at(table) == 30.0
