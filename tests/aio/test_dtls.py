@@ -6,13 +6,14 @@ import asyncio
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
 from OpenSSL import SSL
 
+from aio.authority import ALPN, NAME, Authority, made_up
 from aio.echo_machine import LOOPS, LoopFactory
 from aio.stream_stage import HOST, Stage, run_clean
 from icepath.aio import dtls
@@ -42,26 +43,11 @@ WAYS = [
     pytest.param(LOOPS[0], "task", id="task"),
 ]
 every_way = pytest.mark.parametrize(("loop_factory", "reader"), WAYS)
-NAME = "turn.example"
-ALPN = ("stun.turn", "stun.nat-discovery")
-
-
-@dataclass(frozen=True)
-class Authority:
-    """Is a certificate authority, and a server's certificate of it."""
-
-    options: StreamOptions
-    certificate: str
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("authority")
-    issuer = trustme.CA()
-    issuer.cert_pem.write_to_path(str(folder / "authority.pem"))
-    issued = issuer.issue_cert(NAME, "*.wild.example", HOST)
-    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-    return Authority(StreamOptions(cafile=str(folder / "authority.pem")), str(folder / "server.pem"))
+    return made_up(tmp_path_factory.mktemp("authority"), HOST)
 
 
 class Server:

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
 
+from aio.authority import ALPN, NAME, Authority, made_up
 from aio.echo_machine import LOOPS, LoopFactory
 from aio.stream_stage import HOST, Raw, Stage, run_clean
 from icepath.aio import byte_streams, tls
@@ -43,31 +44,12 @@ WAYS = [
     pytest.param(LOOPS[1], "task", id="uvloop, task"),
 ]
 every_way = pytest.mark.parametrize(("loop_factory", "reader"), WAYS)
-NAME = "turn.example"
-ALPN = ("stun.turn", "stun.nat-discovery")
 BULK = bytes(range(256)) * (2 << 10)
-
-
-@dataclass(frozen=True)
-class Authority:
-    """Is a certificate authority, and a server that has its certificate."""
-
-    options: StreamOptions
-    certificate: str
-    """A PEM file with the server's chain and its key."""
-
-    def server(self, *, alpn: tuple[str, ...] = ALPN) -> ssl.SSLContext:
-        return server_context(self.certificate, alpn=alpn)
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("authority")
-    issuer = trustme.CA()
-    issuer.cert_pem.write_to_path(str(folder / "authority.pem"))
-    issued = issuer.issue_cert(NAME, "*.wild.example", HOST)
-    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-    return Authority(StreamOptions(cafile=str(folder / "authority.pem")), str(folder / "server.pem"))
+    return made_up(tmp_path_factory.mktemp("authority"), HOST)
 
 
 @contextlib.asynccontextmanager
